@@ -1,0 +1,50 @@
+"""The registry: every algorithm that `relook train` knows. To add one, add its file and its line here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from relook.errors import WrongRequest
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An algorithm as its file defines it."""
+
+    name: str
+    title: str
+    """One line for `relook algorithms`."""
+
+    @property
+    def _module(self) -> Any:
+        return import_module(f"{__name__}.{self.name}")
+
+    @property
+    def config(self) -> type[Any]:
+        """The file's `Config`."""
+        return self._module.Config  # type: ignore[no-any-return]
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The file's `METRICS`."""
+        return self._module.METRICS  # type: ignore[no-any-return]
+
+    @property
+    def train(self) -> Callable[..., None]:
+        """The file's algorithm function, which has the file's name and trains one unit of work."""
+        return getattr(self._module, self.name)  # type: ignore[no-any-return]
+
+
+ALGORITHMS = {
+    algorithm.name: algorithm
+    for algorithm in (Algorithm("ppo", "Proximal Policy Optimisation (clipped): on-policy, any action space"),)
+}
+"""Files are imported when they are first used, so that asking what there is needs no torch."""
+
+
+def algorithm(name: str) -> Algorithm:
+    """Look an algorithm up. Raises `WrongRequest` for unknown names."""
+    if name not in ALGORITHMS:
+        raise WrongRequest(f"expected an algorithm among {', '.join(ALGORITHMS)}; found {name!r}")
+    return ALGORITHMS[name]

@@ -1,0 +1,321 @@
+r"""Proximal Policy Optimisation, the clipped kind (PPO-Clip).
+
+Schulman, Wolski, Dhariwal, Radford & Klimov 2017, "Proximal Policy Optimization Algorithms", arXiv:1707.06347.
+Collect a rollout with the policy π_old; estimate advantages; take several epochs of minibatch steps on
+
+    L(θ) = E[ min(r Â, clip(r, 1-ε, 1+ε) Â) ] - c₁ E[ (V(s) - V_target)² ] + c₂ E[ H(π(·|s)) ]      (Eqs. 7 and 9)
+
+with r = π(a|s) / π_old(a|s). The clip takes away the reward for moving r further than ε from 1.
+
+Data flow, with A agents, T steps (`horizon`), N environments, B samples in a minibatch, D observed numbers:
+
+    collect   observation [A, T, N, D]  →  action [A, T, N, K], log π_old [A, T, N], reward, terminated, truncated
+    estimate  V(s), V(s') [A, T, N]     →  advantage Â, value target Â + V(s)  [A, T, N]
+    update    minibatch [A, B, …]       →  losses [A]  →  gradients [A, P]  →  Adam
+
+Departures from the paper, all usual (Huang et al. 2022, "The 37 Implementation Details of PPO"): advantages are
+normalised per minibatch; weights start orthogonal; gradients are clipped; observations are normalised and rewards
+scaled; the learning rate and the clip range fall to zero; policy and value function share nothing, so that c₁ matters
+only through gradient clipping. A time limit is not an end: targets bootstrap through truncation.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from relook.buffers import Rollout
+from relook.buffers.rollout import Minibatch
+from relook.envs import Continuous, Environments, Spaces, Transition
+from relook.errors import WrongRequest
+from relook.formulas.diagnostics import explained_variance, value_bias
+from relook.formulas.normalisation import moments
+from relook.formulas.returns import gae
+from relook.formulas.shapes import expand
+from relook.networks import ActorCritic
+from relook.population import Adam, Agents, RewardScaler
+from relook.population.hyperparameters import Hyperparameters, numeric, structural
+from relook.runs.metrics import Metric
+from relook.runs.unit import Unit
+from relook.runs.work import Work
+
+METRICS = {
+    "policy_loss": Metric("clipped surrogate loss, mean over the update's minibatches"),
+    "value_loss": Metric("mean squared error of V(s) against its target, mean over minibatches", "reward²"),
+    "entropy": Metric("mean entropy of π(·|s)", "nats"),
+    "kl": Metric("KL(π_old ‖ π) by E[(r-1) - log r], which cannot be negative, mean over minibatches", "nats"),
+    "clip_fraction": Metric("share of samples with |r - 1| > ε, mean over minibatches"),
+    "explained_variance": Metric("1 - Var[target - V] / Var[target] before the update; null if targets are equal"),
+    "value_bias": Metric("mean(V - target) / sd(target) before the update; null if targets are equal"),
+    "value": Metric("mean of V(s) over the rollout", "reward"),
+    "gradient_norm": Metric("norm of the gradient before clipping, mean over minibatches"),
+    "step_size": Metric("‖θ_after - θ_before‖ / ‖θ_before‖ of the iteration's update"),
+    "updates": Metric("minibatch steps that the policy took; fewer than planned if the KL stop ended the update"),
+    "saturation": Metric("share of bounded action components at or beyond 99 % of the way to a bound; null if none"),
+    "learning_rate": Metric("Adam's step size α"),
+    "reward_scale": Metric("what rewards are divided by before learning", "reward"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters of PPO."""
+
+    learning_rate: float = numeric(1e-3, "Adam's step size α; usually 1e-4 to 1e-3", above=0)
+    discount: float = numeric(0.98, "discount γ; usually 0.9 to 0.999", low=0, high=1)
+    gae_lambda: float = numeric(0.9, "λ of the advantage estimate; usually 0.8 to 1", low=0, high=1)
+    clip: float = numeric(0.2, "clip range ε of the probability ratio; usually 0.1 to 0.3", above=0)
+    value_clip: float = numeric(
+        float("inf"), "V moves at most this far from V_old in one update; inf: not clipped", above=0
+    )
+    value_coefficient: float = numeric(0.5, "weight c₁ of the value loss; usually 0.25 to 1", low=0)
+    entropy_coefficient: float = numeric(0.0, "weight c₂ of the entropy bonus; usually 0 to 0.02", low=0)
+    max_gradient_norm: float = numeric(0.5, "clip the gradient to this norm; usually 0.5 to 10; inf: never", above=0)
+    target_kl: float = numeric(
+        float("inf"), "stop an agent's update when KL > 1.5 × this; usually 0.01 to 0.05; inf: never", above=0
+    )
+    adam_epsilon: float = structural(1e-5, "ε of Adam's denominator; usually 1e-8 to 1e-5", low=0)
+    envs: int = structural(8, "environments N per agent", low=1)
+    horizon: int = structural(64, "steps T in each environment between updates; usually 32 to 2048", low=1)
+    clip_together: bool = structural(False, "clip the gradients of policy and value function as one vector, not each")
+    epochs: int = structural(10, "passes over the rollout per update; usually 3 to 10", low=1)
+    minibatch: int = structural(256, "samples B per gradient step; usually 64 to 512", low=1)
+    hidden: tuple[int, ...] = structural((64, 64), "units in the hidden layers of policy and value function", low=1)
+    activation: Literal["tanh", "relu"] = structural("tanh", "activation of the hidden layers")
+    initial_log_std: float = structural(
+        0.0, "log σ of a new Gaussian policy, in units of half the action range; -1 to 0"
+    )
+    anneal_learning_rate: bool = structural(True, "let the learning rate fall linearly to 0")
+    anneal_clip: bool = structural(True, "let the clip range fall linearly to 0")
+    normalise_advantages: bool = structural(True, "shift and scale advantages to mean 0 and sd 1 in each minibatch")
+    normalise_observations: bool = structural(False, "shift and scale observations by their running mean and sd")
+    scale_rewards: bool = structural(False, "divide rewards by the running sd of the discounted return")
+    kl_stops: Literal["both", "policy"] = structural("both", "what the KL stop ends: both losses or the policy's alone")
+
+    def check(self) -> None:
+        """Raise `WrongRequest` for values that do not fit together."""
+        if self.minibatch > self.steps_each:
+            raise WrongRequest(
+                f"expected a minibatch of at most {self.steps_each} samples, the rollout (horizon × envs); "
+                f"found {self.minibatch}"
+            )
+
+    @property
+    def steps_each(self) -> int:
+        """Environment steps per agent in one iteration."""
+        return self.horizon * self.envs
+
+    @property
+    def annealed(self) -> tuple[str, ...]:
+        """The hyper-parameters that fall linearly to 0."""
+        return ("learning_rate",) * self.anneal_learning_rate + ("clip",) * self.anneal_clip
+
+
+def clip_loss(
+    log_prob: Float[Tensor, "A B"],
+    log_prob_old: Float[Tensor, "A B"],
+    advantage: Float[Tensor, "A B"],
+    clip: Float[Tensor, " A"],
+) -> Float[Tensor, " A"]:
+    """-E[min(r Â, clip(r, 1-ε, 1+ε) Â)], Eq. 7."""
+    ratio = (log_prob - log_prob_old).exp()
+    epsilon = expand(clip, 2)
+    clipped = torch.minimum(torch.maximum(ratio, 1 - epsilon), 1 + epsilon)
+    return -torch.minimum(ratio * advantage, clipped * advantage).mean(1)
+
+
+def value_loss(
+    value: Float[Tensor, "A B"],
+    value_old: Float[Tensor, "A B"],
+    target: Float[Tensor, "A B"],
+    value_clip: Float[Tensor, " A"],
+) -> Float[Tensor, " A"]:
+    """E[(V - target)²], Eq. 9; where `value_clip` is finite, the worse of it and that of V held near V_old."""
+    squares = (value - target).square()
+    if torch.isfinite(value_clip).any():
+        reach = expand(value_clip, 2)
+        near = value_old + torch.minimum(torch.maximum(value - value_old, -reach), reach)
+        squares = torch.where(torch.isfinite(reach), torch.maximum(squares, (near - target).square()), squares)
+    return squares.mean(1)
+
+
+def normalised(advantage: Float[Tensor, "A B"]) -> Float[Tensor, "A B"]:
+    """Each agent's advantages with mean 0 and standard deviation 1."""
+    mean, variance = moments(advantage)
+    return (advantage - expand(mean, 2)) / (expand(variance.sqrt(), 2) + 1e-8)
+
+
+class Estimates(NamedTuple):
+    """What a rollout is judged by."""
+
+    value: Float[Tensor, "A T N"]
+    advantage: Float[Tensor, "A T N"]
+    target: Float[Tensor, "A T N"]
+
+
+def estimate(ac: ActorCritic, rollout: Rollout, reward: Float[Tensor, "A T N"], h: Hyperparameters) -> Estimates:
+    """Values, advantages and value targets of a rollout, with `reward` on the scale that is to be learned."""
+    with torch.no_grad():
+        value = ac.value(rollout.observation.flatten(1, 2)).view_as(reward)
+        next_value = ac.value(rollout.next_observation.flatten(1, 2)).view_as(reward)
+    advantage = gae(reward, value, next_value, rollout.terminated, rollout.truncated, h.discount, h.gae_lambda)
+    return Estimates(value, advantage, target=advantage + value)
+
+
+def gradient_step(
+    ac: ActorCritic,
+    optimiser: Adam,
+    batch: Minibatch,
+    active: Bool[Tensor, " A"],
+    config: Config,
+    h: Hyperparameters,
+) -> tuple[Bool[Tensor, " A"], dict[str, Float[Tensor, " A"]]]:
+    """One minibatch: every agent that is active, and whose KL has not passed 1.5 × the target, makes one step.
+
+    Returns the agents that are still active, and diagnostics.
+    """
+    advantage = normalised(batch.advantage) if config.normalise_advantages else batch.advantage
+    log_prob, entropy = ac.log_prob_and_entropy(batch.observation, batch.action)
+    policy_loss = clip_loss(log_prob, batch.log_prob, advantage, h.clip)
+    value_error = value_loss(ac.value(batch.observation), batch.value, batch.target, h.value_clip)
+    loss = policy_loss + h.value_coefficient * value_error - h.entropy_coefficient * entropy.mean(1)
+
+    with torch.no_grad():
+        log_ratio = log_prob - batch.log_prob
+        off = log_ratio.exp() - 1
+        kl = (off - log_ratio).mean(1)
+        clip_fraction = (off.abs() > expand(h.clip, 2)).float().mean(1)
+        active = active & (kl <= 1.5 * h.target_kl)
+
+    optimiser.zero_gradient()
+    loss.sum().backward()  # type: ignore[no-untyped-call]  # a sum of independent losses keeps agents independent
+    moving = {"policy": active, "value": active if config.kl_stops == "both" else torch.ones_like(active)}
+    gradient_norm = optimiser.step(
+        h.learning_rate, active=moving, max_norm=h.max_gradient_norm, clip_together=config.clip_together
+    )
+    return active, {
+        "policy_loss": policy_loss.detach(),
+        "value_loss": value_error.detach(),
+        "entropy": entropy.detach().mean(1),
+        "kl": kl,
+        "clip_fraction": clip_fraction,
+        "gradient_norm": gradient_norm,
+    }
+
+
+def update(
+    ac: ActorCritic, optimiser: Adam, batches: Iterable[Minibatch], config: Config, h: Hyperparameters
+) -> dict[str, Float[Tensor, " A"]]:
+    """One iteration's minibatches. Returns diagnostics, averaged over those in which an agent took part."""
+    before = [group.theta.clone() for group in ac.parameters.values()]
+    active = torch.ones(len(before[0]), dtype=torch.bool)
+    visits, updates = torch.zeros(len(active)), torch.zeros(len(active))
+    sums: dict[str, Tensor] = {}
+    for batch in batches:
+        taking_part = active
+        active, diagnostics = gradient_step(ac, optimiser, batch, active, config, h)
+        visits += taking_part
+        updates += active
+        for name, value in diagnostics.items():
+            sums[name] = sums.get(name, 0.0) + torch.where(taking_part, value, 0.0)
+        if config.kl_stops == "both" and not active.any():
+            break
+    return {name: total / visits for name, total in sums.items()} | {
+        "updates": updates,
+        "step_size": ac.relative_distance(before),
+    }
+
+
+def quality(
+    estimates: Estimates, rollout: Rollout, spaces: Spaces, scale: Float[Tensor, " A"]
+) -> dict[str, Float[Tensor, " A"]]:
+    """Diagnostics of the rollout and of the values it was judged by; `scale` turns values into units of raw reward."""
+    value, target = estimates.value.flatten(1), estimates.target.flatten(1)
+    saturation = torch.full_like(scale, torch.nan)
+    if isinstance(spaces.action.kind, Continuous) and spaces.action.bounded.any():
+        bounded = rollout.action[..., torch.from_numpy(spaces.action.bounded)]
+        saturation = (bounded.abs() >= 0.99).float().flatten(1).mean(1)
+    return {
+        "explained_variance": explained_variance(value, target),
+        "value_bias": value_bias(value, target),
+        "value": value.mean(1) * scale,
+        "saturation": saturation,
+        "reward_scale": scale,
+    }
+
+
+def build(
+    spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., ActorCritic]
+) -> tuple[ActorCritic, Adam]:
+    """The networks, made by the function that was passed in, and their optimiser."""
+    ac = actor_critic(
+        spaces,
+        agents,
+        hidden=config.hidden,
+        activation=config.activation,
+        initial_log_std=config.initial_log_std,
+        normalise=config.normalise_observations,
+    )
+    return ac, Adam(ac.parameters, epsilon=config.adam_epsilon)
+
+
+def rehearse(
+    spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., ActorCritic]
+) -> dict[str, Tensor]:
+    """One epoch on made-up experience, with all shapes as in training: what the start-up self-check compares."""
+    h = Hyperparameters(agents)
+    ac, optimiser = build(spaces, agents, config, actor_critic)
+    rollout = Rollout(len(agents), config.horizon, config.envs, spaces)
+    shape = (config.horizon, config.envs)
+    observation = agents.normal("rehearse", 0, (2, *shape, spaces.observation.size))
+    reward = agents.normal("rehearse", 1, shape)
+    ends = agents.uniform("rehearse", 2, (2, *shape)) < 0.1
+    noise = ac.noise(agents, "rehearse", 3, shape)
+    for t in range(config.horizon):
+        action, log_prob = ac.act(observation[:, 0, t], noise[:, t])
+        transition = Transition(observation[:, 0, t], observation[:, 1, t], reward[:, t], ends[:, 0, t], ends[:, 1, t])
+        rollout.store(t, action, log_prob, transition)
+    estimates = estimate(ac, rollout, rollout.reward, h)
+    update(ac, optimiser, rollout.minibatches(agents, 0, 1, config.minibatch, *estimates), config, h)
+    return {name: group.theta for name, group in ac.parameters.items()}
+
+
+def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> None:
+    """Train one unit of work: all its agents as one computation."""
+    config: Config = work.config
+    with Unit(work, METRICS) as run:
+        agents, settings = run.agents, Hyperparameters(run.agents)
+        envs = Environments(work.environment, agents, config.envs)
+        ac, optimiser = build(envs.spaces, agents, config, actor_critic)
+        scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
+        rollout = Rollout(len(agents), config.horizon, config.envs, envs.spaces)
+        run.check(lambda some: rehearse(envs.spaces, some, config, actor_critic))
+        run.start(ac)
+
+        for iteration in run.iterations(config.steps_each):
+            h = settings.annealed(config.annealed, run.progress)
+
+            with run.stage("collect"):
+                noise = ac.noise(agents, "explore", iteration, (config.horizon, config.envs))
+                for t in range(config.horizon):
+                    action, log_prob = ac.act(envs.observation, noise[:, t])
+                    rollout.store(t, action, log_prob, envs.step(action))
+
+            with run.stage("estimate"):
+                scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
+                estimates = estimate(ac, rollout, scaler(rollout.reward), h)
+
+            with run.stage("update"):
+                batches = rollout.minibatches(agents, iteration, config.epochs, config.minibatch, *estimates)
+                diagnostics = update(ac, optimiser, batches, config, h)
+                ac.observe(rollout.observation.flatten(1, 2))
+
+            with run.stage("record"):
+                diagnostics |= quality(estimates, rollout, envs.spaces, scaler.scale)
+                diagnostics["value_loss"] *= scaler.scale**2
+                diagnostics["learning_rate"] = h.learning_rate
+                run.record(diagnostics, envs.finished_episodes())
+        envs.close()

@@ -1,0 +1,76 @@
+"""The experience of one iteration of an on-policy algorithm."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from relook.envs import Choices, Spaces, Transition
+from relook.population import Agents
+
+
+class Minibatch(NamedTuple):
+    """B samples of each agent."""
+
+    observation: Float[Tensor, "A B D"]
+    action: Tensor
+    """[A, B, width]"""
+    log_prob: Float[Tensor, "A B"]
+    """log π_old(a|s), at collection."""
+    value: Float[Tensor, "A B"]
+    """V_old(s)."""
+    advantage: Float[Tensor, "A B"]
+    target: Float[Tensor, "A B"]
+    """What V(s) shall become."""
+
+
+class Rollout:
+    """T steps in N environments of A agents: preallocated tensors [A, T, N, …], overwritten by every iteration."""
+
+    def __init__(self, agents: int, horizon: int, environments: int, spaces: Spaces) -> None:
+        shape = (agents, horizon, environments)
+        discrete = isinstance(spaces.action.kind, Choices)
+        self.observation: Float[Tensor, "A T N D"] = torch.zeros(*shape, spaces.observation.size)
+        self.next_observation: Float[Tensor, "A T N D"] = torch.zeros_like(self.observation)
+        self.action = torch.zeros(*shape, spaces.action.width, dtype=torch.int64 if discrete else torch.float32)
+        self.log_prob: Float[Tensor, "A T N"] = torch.zeros(shape)
+        self.reward: Float[Tensor, "A T N"] = torch.zeros(shape)
+        self.terminated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
+        self.truncated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
+
+    def store(self, t: int, action: Tensor, log_prob: Float[Tensor, "A N"], step: Transition) -> None:
+        """Copy step t: what was seen, done and got, and where it led."""
+        self.observation[:, t] = step.observation
+        self.action[:, t] = action
+        self.log_prob[:, t] = log_prob
+        self.next_observation[:, t] = step.next_observation
+        self.reward[:, t] = step.reward
+        self.terminated[:, t] = step.terminated
+        self.truncated[:, t] = step.truncated
+
+    def minibatches(
+        self,
+        agents: Agents,
+        iteration: int,
+        epochs: int,
+        size: int,
+        value: Float[Tensor, "A T N"],
+        advantage: Float[Tensor, "A T N"],
+        target: Float[Tensor, "A T N"],
+    ) -> Iterator[Minibatch]:
+        """Every sample of every agent once in each epoch, in each agent's own random order, `size` at a time.
+
+        The last minibatch of an epoch holds what is left and may be smaller.
+        """
+        fields = (self.observation, self.action, self.log_prob, value, advantage, target)
+        samples = self.reward[0].numel()
+        flat = [field.reshape(len(agents) * samples, *field.shape[3:]) for field in fields]
+        # One row per sample of any agent: one index into rows gathers faster than a pair of indices.
+        first_row = torch.arange(len(agents)).unsqueeze(1) * samples
+        for epoch in range(epochs):
+            order = agents.permutation("minibatch", iteration * epochs + epoch, samples)
+            for chosen in torch.split(first_row + order, size, dim=1):
+                rows = chosen.reshape(-1)
+                yield Minibatch(*(x.index_select(0, rows).view(*chosen.shape, *x.shape[1:]) for x in flat))

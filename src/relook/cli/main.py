@@ -1,0 +1,64 @@
+"""`relook VERB …`: finds the verb's file, and turns errors into one sentence and an exit status."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from relook.errors import RelookError, WrongRequest
+
+VERBS = {
+    "train": "train agents: relook train ppo --env CartPole-v1",
+    "show": "say what a run is and how it ended",
+    "evaluate": "play fresh episodes with a run's agents, also in a changed environment",
+    "plot": "draw learning curves as a PNG",
+    "algorithms": "list the algorithms",
+}
+HIDDEN = ("work",)
+"""Verbs that relook calls itself."""
+
+
+def usage() -> str:
+    lines = ["usage: relook VERB …      (relook VERB --help says more)", ""]
+    lines += [f"  {verb:<12}{meaning}" for verb, meaning in VERBS.items()]
+    lines += ["", "  --version   print the version", "  --debug     show the whole traceback when something fails"]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 success, 2 a wrong request, 1 a failure."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _run(words)
+    except RelookError as error:
+        if debug:
+            raise
+        print(f"relook: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("relook: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(f"relook: failed: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    match words:
+        case [] | ["--help" | "-h", *_]:
+            print(usage())
+        case ["--version", *_]:
+            from relook import __version__
+
+            print(f"relook {__version__}")
+        case [verb, *rest] if verb in VERBS or verb in HIDDEN:
+            import_module(f"relook.cli.{verb}").run(rest)
+        case [verb, *_]:
+            raise WrongRequest(f"expected a verb among {', '.join(VERBS)}; found {verb!r}; see relook --help")
+    return 0

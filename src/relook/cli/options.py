@@ -1,0 +1,45 @@
+"""What several verbs' options share."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from relook.errors import WrongRequest
+
+T = TypeVar("T")
+
+
+def parse(form: type[T], verb: str, arguments: Sequence[str]) -> T:
+    """Fill in a form from a command line. Wrong words end the program with status 2 and a hint."""
+    return tyro.cli(form, prog=f"relook {verb}", args=list(arguments), config=(tyro.conf.OmitArgPrefixes,))
+
+
+def environment_arguments(pairs: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs: a value is a number, true, false, none or JSON if it reads as one, and otherwise a string."""
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (equals and key.isidentifier()):
+            raise WrongRequest(f"expected --env-arg KEY=VALUE, such as is_slippery=false; found {pair!r}")
+        arguments[key] = _value(value)
+    return arguments
+
+
+def _value(text: str) -> Any:
+    word = {"True": "true", "False": "false", "None": "null", "none": "null"}.get(text, text)
+    try:
+        return json.loads(word)
+    except ValueError:
+        return text
+
+
+def output_file(path: Path, verb: str) -> Path:
+    """A file that is about to be written: its directory must exist."""
+    if not path.absolute().parent.is_dir():
+        raise WrongRequest(
+            f"cannot write {path}: there is no directory {path.absolute().parent}; choose another {verb}"
+        )
+    return path

@@ -1,0 +1,114 @@
+"""The progress line of `relook train`: read from the run's own files, like everything that looks at runs."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from relook.runs.reading import Run
+
+
+class _Tail:
+    """The new whole lines of a growing file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._position = path, 0
+
+    def read(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._position += len(whole) + len(end)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+class Progress:
+    """Share done, return so far over agents, steps per second, time left, what stopped. Nothing if no terminal."""
+
+    def __init__(self, run: Run, stream: TextIO) -> None:
+        self._run = run
+        self._steps = {agent.agent: 0 for agent in run.agents}
+        self._returns: dict[int, float] = {}
+        self._metrics = [_Tail(run.unit_directory(unit) / "metrics.jsonl") for unit in run.units]
+        self._events = {unit: _Tail(run.unit_directory(unit) / "events.jsonl") for unit in run.units}
+        self._notes: Counter[str] = Counter()
+        self._began: float | None = None
+        self._console = Console(file=stream)
+        self._bar = Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[returns]}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            TextColumn("{task.fields[notes]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        title = f"{run.algorithm} {run.environment_name} × {len(run.agents)}"
+        self._task = self._bar.add_task(
+            title, total=run.steps * len(run.agents), returns="starting", speed="", notes=""
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def update(self) -> None:
+        """Read what the workers have written since, and say what is worth a line of its own."""
+        for row in (row for tail in self._metrics for row in tail.read()):
+            self._steps[row["agent"]] = row["steps"]
+            if row["episode_return"] is not None:
+                self._returns[row["agent"]] = row["episode_return"]
+            self._began = self._began or time.monotonic()
+        for unit, tail in self._events.items():
+            for event in tail.read():
+                self._say(unit, event)
+        done = sum(self._steps.values())
+        elapsed = time.monotonic() - self._began if self._began else 0
+        self._bar.update(
+            self._task,
+            completed=done,
+            returns=self._returns_so_far(),
+            speed=f"{done / elapsed:,.0f} steps/s" if elapsed > 1 else "",
+            notes=", ".join(f"{count} {what}" for what, count in self._notes.items()),
+        )
+
+    def _returns_so_far(self) -> str:
+        if not self._returns:
+            return "starting" if not self._began else "no episode has ended"
+        returns = np.array(list(self._returns.values()))
+        return f"return {returns.mean():,.0f} (worst {returns.min():,.0f})"
+
+    def _say(self, unit: int, event: dict[str, Any]) -> None:
+        members = sum(agent.unit == unit for agent in self._run.agents)
+        match event:
+            case {"event": "checked", "numerics": numerics, "replay": replay}:
+                if numerics != "exact":
+                    self._console.print(
+                        "note: on this machine an agent's numbers depend on the agents it trains with, in the last bit"
+                    )
+                if replay != "exact" and unit == self._run.units[0]:
+                    self._console.print(
+                        "note: this environment does not repeat an episode from its seed and actions; episodes of "
+                        "this run cannot be replayed"
+                    )
+            case {"event": "finished"}:
+                self._notes["finished"] += members
+            case {"event": "failed"}:
+                self._notes["stopped"] += members

@@ -1,0 +1,70 @@
+"""Tables on the terminal."""
+
+import math
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from relook.runs.reading import Run
+from relook.statistics.aggregates import iqm, mean_interval
+
+
+def setting_name(run: Run, hyperparameters: Any) -> str:
+    """A setting by what distinguishes it from the run's others."""
+    return ", ".join(f"{name}={figure(hyperparameters[name])}" for name in run.varied())
+
+
+def figure(value: Any) -> str:
+    """A hyper-parameter's value, short."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def settings(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """The agents' summaries, by setting."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for summary in run.agent_summaries:
+        groups.setdefault(setting_name(run, summary["hyperparameters"]), []).append(summary)
+    return groups
+
+
+def scores_table(scores: dict[str, list[tuple[int, float]]], title: str) -> Table:
+    """Mean, IQM, interval and worst seed of (seed, score) pairs, a row for each setting."""
+    table = Table(title=title, title_justify="left")
+    single = list(scores) == [""]
+    if not single:
+        table.add_column("setting")
+    for column in ("seeds", "mean", "95 % interval", "IQM", "worst", "of seed"):
+        table.add_column(column, justify="right")
+    for setting, pairs in scores.items():
+        row = [] if single else [setting]
+        values = np.array([score for _, score in pairs if not math.isnan(score)])
+        if len(values):
+            low, high = mean_interval(values)
+            interval = "one seed: none" if len(values) < 2 else f"{low:,.1f} … {high:,.1f}"
+            worst = min((score, seed) for seed, score in pairs if not math.isnan(score))
+            row += [f"{len(pairs)}", f"{values.mean():,.1f}", interval, f"{iqm(values):,.1f}", f"{worst[0]:,.1f}"]
+            row += [str(worst[1])]
+        else:
+            row += [f"{len(pairs)}", *["no evaluation"] * 1, *["–"] * 4]
+        table.add_row(*row)
+    return table
+
+
+def print_settings(run: Run) -> None:
+    """How a run's settings did at its last evaluation; says what ended other than planned."""
+    console = Console()
+    scores = {
+        setting: [(s["seed"], math.nan if s["final_return"] is None else s["final_return"]) for s in summaries]
+        for setting, summaries in settings(run).items()
+    }
+    episodes = run.record["evaluate_episodes"]
+    title = f"{run.algorithm} on {run.environment_name}: return of the last {episodes} deterministic episodes"
+    console.print(scores_table(scores, title))
+    ended = [s for s in run.agent_summaries if s["status"] != "finished"]
+    for status in sorted({s["status"] for s in ended}):
+        agents = [str(s["agent"]) for s in ended if s["status"] == status]
+        console.print(f"{status}: {len(agents)} of {len(run.agents)} agents ({', '.join(agents)})")

@@ -1,0 +1,119 @@
+"""`relook train ALGORITHM --env ID …`."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from types import GenericAlias
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+from relook.algorithms import ALGORITHMS, Algorithm, algorithm
+from relook.cli.options import environment_arguments, parse
+from relook.errors import WrongRequest
+
+
+@dataclass
+class Form:
+    """The options of every algorithm."""
+
+    env: Annotated[str, tyro.conf.arg(metavar="ID")]
+    """A Gymnasium id (CartPole-v1), one that a module registers (module:Name-v0), or module:function."""
+    env_arg: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE …")] = ()
+    """Keyword arguments of the environment."""
+    max_episode_steps: Annotated[int | None, tyro.conf.arg(metavar="L")] = None
+    """Truncate episodes after L steps instead of the environment's own limit."""
+    reset_seed: Annotated[str, tyro.conf.arg(metavar="each|once")] = "each"
+    """Seed every reset, or only each environment's first: for environments whose seed chooses their task."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """How many agents, each with a seed of its own."""
+    first_seed: Annotated[int, tyro.conf.arg(metavar="K")] = 0
+    """Seeds are K, K+1, …"""
+    steps: Annotated[int, tyro.conf.arg(metavar="M")] = 100_000
+    """Environment steps per agent, rounded down to whole iterations."""
+    evaluate_episodes: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """Episodes per evaluation, agent and mode, at the start and at every tenth of training; 0: no evaluation."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
+    """Processes at a time; as many as there are processor cores unless said otherwise."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The run's directory, which must not exist yet; below runs/ unless said otherwise."""
+
+
+def form_for(known: Algorithm) -> type[Any]:
+    """The options of one algorithm: the common ones, and one or more values for each of its hyper-parameters."""
+    types = get_type_hints(known.config)
+    extra = []
+    for f in fields(known.config):
+        one, default = types[f.name], f.default
+        if isinstance(default, tuple):  # several sizes are one value: 64,64
+            one, default = str, ",".join(map(str, default))
+        many = GenericAlias(tuple, (one, ...))
+        note = f"{f.metadata['meaning']} [{f.metadata['kind']}]"
+        extra.append((f.name, Annotated[many, tyro.conf.arg(help=note)], field(default=(default,))))
+    form = make_dataclass(f"Train{known.name}", extra, bases=(Form,))
+    form.__doc__ = (
+        f"{known.title}.\n\nA hyper-parameter given several values multiplies the agents: numeric ones train side by "
+        f"side in one population, structural ones as separate units of work."
+    )
+    return form
+
+
+def run(arguments: Sequence[str]) -> None:
+    match arguments:
+        case [] | ["--help" | "-h", *_]:
+            print("usage: relook train ALGORITHM --env ID …   (relook train ALGORITHM --help lists the options)")
+            print(f"algorithms: {', '.join(ALGORITHMS)}")
+            return
+        case [name, *rest]:
+            known = algorithm(name)
+    form = parse(form_for(known), f"train {known.name}", rest)
+    if form.seeds < 1:
+        raise WrongRequest(f"expected at least one seed; found --seeds {form.seeds}")
+    if form.reset_seed not in ("each", "once"):
+        raise WrongRequest(f"expected --reset-seed each or once; found {form.reset_seed!r}")
+
+    from relook.cli.progress import Progress
+    from relook.cli.tables import print_settings
+    from relook.envs import EnvironmentSpec
+    from relook.runs.reading import Run
+    from relook.training import Request, available_cores, carry_out, prepare
+
+    spec = EnvironmentSpec(form.env, environment_arguments(form.env_arg), form.max_episode_steps, form.reset_seed)
+    request = Request(
+        known.name,
+        spec,
+        range(form.first_seed, form.first_seed + form.seeds),
+        form.steps,
+        _asked(known, form),
+        form.evaluate_episodes,
+        form.out,
+    )
+    workers = form.workers if form.workers is not None else available_cores()
+    prepared = prepare(request, workers)
+    with Progress(prepared, sys.stderr) as progress:
+        carry_out(prepared, spec, workers, progress.update)
+    finished = Run(prepared.path)
+    print_settings(finished)
+    print(f"\nThe run lies in {finished.path}. Next:")
+    for command in ("show", "plot", "evaluate"):
+        print(f"  relook {command} {finished.path}")
+
+
+def _asked(known: Algorithm, form: Any) -> dict[str, list[Any]]:
+    """The hyper-parameters whose values differ from the default."""
+    asked = {}
+    for f in fields(known.config):
+        values = list(getattr(form, f.name))
+        if isinstance(f.default, tuple):
+            values = [_sizes(f.name, text) for text in values]
+        if values != [f.default]:
+            asked[f.name] = values
+    return asked
+
+
+def _sizes(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise WrongRequest(f"expected {name} as sizes with commas, such as 64,64; found {text!r}") from None

@@ -1,0 +1,31 @@
+"""`relook work RUN UNIT`: what a worker process does. `relook train` calls it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from relook.cli.options import parse
+
+
+@dataclass
+class Form:
+    """Carry out one unit of work of a prepared run."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's directory."""
+    unit: tyro.conf.Positional[int]
+    """The unit's number."""
+    env: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Repeats the environment's name if it imports code."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    form = parse(Form, "work", arguments)
+    from relook.runs.reading import Run
+    from relook.training import work
+
+    prepared = Run(form.run)
+    work(prepared, form.unit, prepared.environment(form.env))

@@ -1,0 +1,22 @@
+"""Environments: making, stepping and resetting them, and probes whose answers are known."""
+
+from relook.envs.make import EnvironmentSpec
+from relook.envs.probes import register_probes
+from relook.envs.replayability import replays_exactly
+from relook.envs.spaces import ActionSpace, Choices, Continuous, ObservationSpace
+from relook.envs.vector import Environments, Episode, Spaces, Transition
+
+register_probes()
+
+__all__ = [
+    "ActionSpace",
+    "Choices",
+    "Continuous",
+    "EnvironmentSpec",
+    "Environments",
+    "Episode",
+    "ObservationSpace",
+    "Spaces",
+    "Transition",
+    "replays_exactly",
+]

@@ -1,0 +1,125 @@
+"""Making an environment from a name or a function, with errors that a first user can act on."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, parse_env_id, registry
+
+from relook.errors import WrongRequest
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """Everything that makes an environment.
+
+    `name` is a registered Gymnasium id (`CartPole-v1`), one that a module registers (`module:Name-v0`), or a function
+    that returns an environment (`module:function`). A function may also be given as `function`, with any name.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the environment."""
+    max_episode_steps: int | None = None
+    """Truncate episodes after so many steps; None leaves the environment's own limit."""
+    reset_seed: Literal["each", "once"] = "each"
+    """Seed every reset, so that any episode can be replayed, or (`once`) only the first of each environment: for the
+    rare environment whose seed chooses its task."""
+    function: Callable[..., gym.Env[Any, Any]] | None = None
+
+    @property
+    def imports_code(self) -> bool:
+        """Whether making it imports a module that its name chooses."""
+        return self.function is None and ":" in self.name
+
+    def make(self) -> gym.Env[Any, Any]:
+        """A fresh instance. Raises `WrongRequest` if there is no such environment or it refuses its arguments."""
+        limit = self.max_episode_steps
+        if limit is not None and limit < 1:
+            raise WrongRequest(f"expected a --max-episode-steps of at least 1; found {limit}")
+        function = self.function or _function(self.name)
+        try:
+            if function is not None:
+                env = function(**self.arguments)
+                return gym.wrappers.TimeLimit(env, limit) if limit is not None else env
+            _check_id(self.name)
+            with _quiet_mujoco(self.name):
+                return gym.make(self.name, max_episode_steps=limit, disable_env_checker=True, **self.arguments)
+        except gym.error.DependencyNotInstalled as error:
+            raise WrongRequest(f"the environment {self.name} needs a package that is not installed: {error}") from error
+        except (TypeError, KeyError, ValueError, AssertionError) as error:
+            if self.arguments:
+                given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+                raise WrongRequest(
+                    f"the environment {self.name} refused the arguments {given}: {error}; check names and values"
+                ) from error
+            raise
+
+
+def _function(name: str) -> Callable[..., gym.Env[Any, Any]] | None:
+    """The function that `module:function` names; None if the name is a Gymnasium id."""
+    if ":" not in name:
+        return None
+    module_name, attribute = name.split(":", 1)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise WrongRequest(
+            f"expected the environment's module {module_name!r} to be importable; it is not ({error}); install it or "
+            f"run where it lies"
+        ) from error
+    function = getattr(module, attribute, None)
+    return function if callable(function) else None
+
+
+def _check_id(name: str) -> None:
+    """Refuse ids that nothing registered, and versions of Gymnasium's own environments that were replaced."""
+    try:
+        namespace, base, version = parse_env_id(name.split(":", 1)[-1])
+    except gym.error.Error:
+        namespace, base, version = None, name, None
+    family = [spec for spec in registry.values() if (spec.namespace, spec.name) == (namespace, base)]
+    newest = max(family, key=lambda spec: spec.version or 0, default=None)
+    if newest is None:
+        close = get_close_matches(name, registry, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else "give a registered Gymnasium id or module:function"
+        raise WrongRequest(f"expected the name of an environment; found {name!r}, which nothing registers; {hint}")
+    if version == newest.version:
+        return
+    if version is None:
+        raise WrongRequest(f"expected an environment id with its version; found {name!r}; use {newest.id}")
+    if name not in registry:
+        raise WrongRequest(f"the environment {name} does not exist; use {newest.id}")
+    if _is_gymnasiums(newest):
+        raise WrongRequest(f"the environment {name} is out of date and was replaced; use {newest.id}")
+
+
+def _is_gymnasiums(spec: EnvSpec) -> bool:
+    return isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium.envs.")
+
+
+@contextmanager
+def _quiet_mujoco(name: str) -> Iterator[None]:
+    """Compile Gymnasium's own MuJoCo models without a warning per instance about their XML, on screen and in a file.
+
+    Warnings of the simulation itself are not affected: the handler is put back.
+    """
+    spec = registry.get(name)
+    if spec is None or not str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
+        yield
+        return
+    try:
+        mujoco = importlib.import_module("mujoco")
+    except ImportError:
+        yield  # gym.make says what is missing
+        return
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)

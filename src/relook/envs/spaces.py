@@ -1,0 +1,125 @@
+"""From Gymnasium's spaces to vectors and back."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from relook.errors import WrongRequest
+
+
+class ObservationSpace:
+    """Turns any flattenable observation into a float32 vector of D numbers.
+
+    Integers of a `Discrete` space become one-hot vectors; `one_hot` [D] marks such components, wherever they stand
+    inside a `Dict` or `Tuple`.
+    """
+
+    def __init__(self, space: gym.Space[Any]) -> None:
+        if not space.is_np_flattenable:
+            raise WrongRequest(
+                f"expected an observation space that can be flattened to a vector (Box, Discrete, MultiDiscrete, "
+                f"MultiBinary, or a Dict or Tuple of them); found {space}; wrap the environment"
+            )
+        self.space = space
+        self.size = spaces.flatdim(space)
+        self.one_hot: NDArray[np.bool_] = _one_hot(space)
+        if isinstance(space, spaces.Discrete):
+            self._kind, self._start = "discrete", int(space.start)
+        else:
+            self._kind, self._start = ("box" if isinstance(space, spaces.Box) else "other"), 0
+
+    def write(self, observation: Any, row: NDArray[np.float32]) -> None:
+        """Copy an observation into `row` [D]: a copy, because environments may reuse their arrays."""
+        if self._kind == "box":
+            row[:] = observation if row.ndim == np.ndim(observation) else np.ravel(observation)
+        elif self._kind == "discrete":
+            row[:] = 0.0
+            row[int(observation) - self._start] = 1.0
+        else:
+            row[:] = np.asarray(spaces.flatten(self.space, observation))
+
+
+def _one_hot(space: gym.Space[Any]) -> NDArray[np.bool_]:
+    match space:
+        case spaces.Dict():
+            return np.concatenate([_one_hot(part) for part in space.spaces.values()])
+        case spaces.Tuple():
+            return np.concatenate([_one_hot(part) for part in space.spaces])
+        case spaces.Discrete() | spaces.MultiDiscrete():
+            return np.ones(spaces.flatdim(space), dtype=np.bool_)
+        case _:
+            return np.zeros(spaces.flatdim(space), dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A discrete action: K choices, the i-th among `sizes[i]` options. `Discrete` has one, `MultiBinary` K of two."""
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A continuous action: `size` numbers, in which -1 and 1 stand for the bounds where a component has bounds."""
+
+    size: int
+
+
+class ActionSpace:
+    """Turns what a policy chooses into what an environment wants.
+
+    Policies act with integers from 0 (`Choices`) or with numbers of which [-1, 1] is rescaled to the bounds
+    (`Continuous`); numbers beyond are cut to the bound here and nowhere else, so that a stored action keeps the
+    log-probability it was drawn with. A component with an infinite bound is passed on as it is.
+    """
+
+    def __init__(self, space: gym.Space[Any]) -> None:
+        self.space = space
+        self.kind: Choices | Continuous
+        self.dtype: np.dtype[Any] = np.dtype(np.int64)
+        match space:
+            case spaces.Discrete():
+                self.kind = Choices((int(space.n),))
+                self._start: Any = int(space.start)
+            case spaces.MultiDiscrete():
+                self.kind = Choices(tuple(int(n) for n in space.nvec.ravel()))
+                self._start = space.start
+                self.dtype = np.dtype(space.dtype)
+            case spaces.MultiBinary():
+                self.kind = Choices((2,) * prod(space.shape))
+                self._start = 0
+                self.dtype = np.dtype(space.dtype)
+            case spaces.Box() if np.issubdtype(space.dtype, np.floating):
+                self.kind = Continuous(prod(space.shape))
+                self.dtype = np.dtype(space.dtype)
+                low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
+                self.bounded: NDArray[np.bool_] = np.isfinite(low) & np.isfinite(high)
+                self._low, self._high = low, high
+                self._middle = np.where(self.bounded, (np.where(self.bounded, low, 0) + high) / 2, 0.0)
+                self._half = np.where(self.bounded, (high - np.where(self.bounded, low, 0)) / 2, 1.0)
+            case _:
+                raise WrongRequest(
+                    f"expected actions of kind Discrete, Box (of floats), MultiDiscrete or MultiBinary; found {space}; "
+                    f"wrap the environment"
+                )
+        self.shape = space.shape or ()
+
+    @property
+    def width(self) -> int:
+        """Numbers in one action as a policy chooses it."""
+        return len(self.kind.sizes) if isinstance(self.kind, Choices) else self.kind.size
+
+    def to_environment(self, action: NDArray[Any]) -> NDArray[Any]:
+        """Actions [..., width] as chosen by a policy → actions [..., *shape] for the environment, in its dtype."""
+        if isinstance(self.kind, Continuous):
+            inside = np.where(self.bounded, np.clip(action, -1.0, 1.0), action)
+            out = np.clip(self._middle + self._half * inside, self._low, self._high)
+        else:
+            out = action + np.ravel(self._start)
+        shaped: NDArray[Any] = out.astype(self.dtype).reshape(*action.shape[:-1], *self.shape)
+        return shaped

@@ -1,0 +1,30 @@
+"""Moments of data, and of a stream of data that comes batch by batch."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def moments(x: Float[Tensor, "A B ..."]) -> tuple[Float[Tensor, "A ..."], Float[Tensor, "A ..."]]:
+    """Mean and (population) variance over the second axis.
+
+    Two passes with plain means, because torch's own `var` and `std` can differ in the last bit between an agent alone
+    and the same agent among others.
+    """
+    mean = x.mean(1)
+    return mean, (x - mean.unsqueeze(1)).square().mean(1)
+
+
+def merge_moments(
+    count: float,
+    mean: Float[Tensor, "..."],
+    variance: Float[Tensor, "..."],
+    batch_count: float,
+    batch_mean: Float[Tensor, "..."],
+    batch_variance: Float[Tensor, "..."],
+) -> tuple[float, Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Count, mean and (population) variance of two sets of data together (Chan, Golub & LeVeque 1983, Eq. 2.1)."""
+    total = count + batch_count
+    difference = batch_mean - mean
+    merged_mean = mean + difference * (batch_count / total)
+    squares = variance * count + batch_variance * batch_count + difference**2 * (count * batch_count / total)
+    return total, merged_mean, squares / total

@@ -1,0 +1,41 @@
+r"""Advantages and value targets from rewards and value estimates.
+
+`terminated` and `truncated` are two different things and stay two arguments. At a termination nothing follows: the
+value of the next state is 0. At a truncation (a time limit) the episode would have gone on: the next state keeps its
+value, but what the buffer holds next belongs to another episode. Ends of either kind stop the recursion.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from relook.formulas.shapes import expand
+
+
+def gae(
+    reward: Float[Tensor, "A T N"],
+    value: Float[Tensor, "A T N"],
+    next_value: Float[Tensor, "A T N"],
+    terminated: Bool[Tensor, "A T N"],
+    truncated: Bool[Tensor, "A T N"],
+    discount: Float[Tensor, " A"],
+    lam: Float[Tensor, " A"],
+) -> Float[Tensor, "A T N"]:
+    r"""Generalised advantage estimates (Schulman et al. 2016, arXiv:1506.02438, Eq. 16).
+
+    δ_t = r_t + γ V(s_{t+1}) - V(s_t), with V(s_{t+1}) = 0 after a termination,
+    Â_t = δ_t + γλ Â_{t+1}, with Â_{t+1} = 0 after a termination or a truncation.
+
+    `next_value[:, t]` is the value of the state that step t led to: at an end the final state, never the state after
+    the reset. λ = 0 gives the one-step TD error, λ = 1 the discounted return minus the value. Â + V is the
+    λ-return, the usual value target.
+    """
+    gamma = expand(discount, 3)
+    delta = reward + gamma * torch.where(terminated, 0.0, next_value) - value
+    decay = torch.where(terminated | truncated, 0.0, gamma * expand(lam, 3))
+    advantage = torch.empty_like(delta)
+    following = torch.zeros_like(delta[:, 0])
+    for t in reversed(range(delta.shape[1])):
+        following = delta[:, t] + decay[:, t] * following
+        advantage[:, t] = following
+    return advantage

@@ -1,0 +1,128 @@
+"""Stochastic policies: what the numbers that come out of a network mean as a distribution over actions.
+
+A policy is a head: it says how many outputs it needs and what else it learns, and turns outputs into actions,
+log-probabilities and entropies. Actions are those of `relook.envs.ActionSpace`: integers from 0, or numbers of which
+[-1, 1] stands for the bounds.
+"""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from relook.envs.spaces import Choices, Continuous
+from relook.formulas.distributions import (
+    categorical_entropy,
+    categorical_log_prob,
+    categorical_sample,
+    gaussian_entropy,
+    gaussian_log_prob,
+    log_softmax,
+)
+from relook.population import Agents, Parameters
+
+IMPOSSIBLE = -1e30
+"""Logit of an option that does not exist: its probability is exactly 0, and 0 times it is 0, not NaN."""
+
+
+class Policy(Protocol):
+    """What an actor-critic needs of a policy head."""
+
+    outputs: int
+    shapes: dict[str, tuple[int, ...]]
+
+    def initialise(self, parameters: Parameters) -> None: ...
+    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]: ...
+    def sample(self, parameters: Parameters, output: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]: ...
+    def mode(self, output: Tensor) -> Tensor: ...
+    def log_prob_and_entropy(self, parameters: Parameters, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class CategoricalPolicy:
+    r"""π(a|s) = Π_i softmax(logits_i(s))[a_i] over K independent choices with n_i options each.
+
+    K = 1 for `Discrete`; `MultiBinary` is K choices between two.
+    """
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self.sizes = sizes
+        self.outputs = sum(sizes)
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        most = max(sizes)
+        index, start = [], 0
+        for n in sizes:
+            index += [start + i if i < n else self.outputs for i in range(most)]
+            start += n
+        self._ragged = len(set(sizes)) > 1
+        self._index = torch.tensor(index)
+
+    def initialise(self, parameters: Parameters) -> None:
+        """A categorical policy learns nothing beside its network."""
+
+    def log_p(self, output: Float[Tensor, "A B O"]) -> Float[Tensor, "A B K n"]:
+        """log-probabilities of all options of all choices; choices with fewer options are filled up with log 0."""
+        if self._ragged:
+            missing = torch.full_like(output[..., :1], IMPOSSIBLE)
+            output = torch.cat([output, missing], -1)[..., self._index]
+        return log_softmax(output.reshape(*output.shape[:-1], len(self.sizes), -1))
+
+    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]:
+        return agents.uniform(purpose, block, (*shape, len(self.sizes)))
+
+    def sample(
+        self, parameters: Parameters, output: Float[Tensor, "A B O"], noise: Float[Tensor, "A B K"]
+    ) -> tuple[Int[Tensor, "A B K"], Float[Tensor, "A B"]]:
+        log_p = self.log_p(output)
+        action = categorical_sample(log_p, noise)
+        return action, categorical_log_prob(log_p, action).sum(-1)
+
+    def mode(self, output: Float[Tensor, "A B O"]) -> Int[Tensor, "A B K"]:
+        return self.log_p(output).argmax(-1)
+
+    def log_prob_and_entropy(
+        self, parameters: Parameters, output: Float[Tensor, "A B O"], action: Int[Tensor, "A B K"]
+    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
+        log_p = self.log_p(output)
+        return categorical_log_prob(log_p, action).sum(-1), categorical_entropy(log_p).sum(-1)
+
+
+class GaussianPolicy:
+    r"""π(a|s) = N(μ(s), diag(σ²)), with a learned log σ that does not depend on the state."""
+
+    LOG_STD = "policy/log_std"
+
+    def __init__(self, size: int, initial_log_std: float) -> None:
+        self.outputs = size
+        self.shapes: dict[str, tuple[int, ...]] = {self.LOG_STD: (size,)}
+        self._initial_log_std = initial_log_std
+
+    def initialise(self, parameters: Parameters) -> None:
+        parameters.set(self.LOG_STD, torch.full_like(parameters[self.LOG_STD], self._initial_log_std))
+
+    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]:
+        return agents.normal(purpose, block, (*shape, self.outputs))
+
+    def sample(
+        self, parameters: Parameters, output: Float[Tensor, "A B K"], noise: Float[Tensor, "A B K"]
+    ) -> tuple[Float[Tensor, "A B K"], Float[Tensor, "A B"]]:
+        log_std = parameters[self.LOG_STD].unsqueeze(1)
+        action = output + log_std.exp() * noise
+        return action, gaussian_log_prob(action, output, log_std)
+
+    def mode(self, output: Float[Tensor, "A B K"]) -> Float[Tensor, "A B K"]:
+        return output
+
+    def log_prob_and_entropy(
+        self, parameters: Parameters, output: Float[Tensor, "A B K"], action: Float[Tensor, "A B K"]
+    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
+        log_std = parameters[self.LOG_STD].unsqueeze(1)
+        entropy = gaussian_entropy(log_std).expand(output.shape[:-1])
+        return gaussian_log_prob(action, output, log_std), entropy
+
+
+def policy_for(kind: Choices | Continuous, initial_log_std: float) -> Policy:
+    """The policy head for an action space."""
+    if isinstance(kind, Choices):
+        return CategoricalPolicy(kind.sizes)
+    return GaussianPolicy(kind.size, initial_log_std)

@@ -1,0 +1,24 @@
+"""What makes many agents one computation: every tensor's first axis, A, is the agent, and nothing crosses it."""
+
+from relook.population.agents import Agent, Agents
+from relook.population.layers import linear, pad_rows, padded_width
+from relook.population.normalisers import ObservationNormaliser, RewardScaler
+from relook.population.optimiser import Adam
+from relook.population.parameters import Parameters
+from relook.population.randomness import reset_seed, stream
+from relook.population.selfcheck import agents_are_independent
+
+__all__ = [
+    "Adam",
+    "Agent",
+    "Agents",
+    "ObservationNormaliser",
+    "Parameters",
+    "RewardScaler",
+    "agents_are_independent",
+    "linear",
+    "pad_rows",
+    "padded_width",
+    "reset_seed",
+    "stream",
+]

@@ -1,0 +1,59 @@
+"""An agent is a seed with its hyper-parameters; a population is a row of agents that trains as one computation."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from relook.population.randomness import stream
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One learner: its number in the run, its seed, and the hyper-parameters that may differ inside a population."""
+
+    index: int
+    seed: int
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+
+
+class Agents(Sequence[Agent]):
+    """The agents of one population, in order. Their number is A.
+
+    Random blocks are drawn one agent at a time from streams keyed by the agent's own seed, so two agents that differ
+    in a hyper-parameter only see the same random numbers, and no agent's numbers depend on its neighbours.
+    """
+
+    def __init__(self, agents: Sequence[Agent]) -> None:
+        self._agents = tuple(agents)
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(self._agents)
+
+    def __getitem__(self, position: int) -> Agent:  # type: ignore[override]  # a population is never sliced
+        return self._agents[position]
+
+    def hyperparameter(self, name: str) -> Float[Tensor, " A"]:
+        """One value for each agent."""
+        return torch.tensor([agent.hyperparameters[name] for agent in self._agents], dtype=torch.float32)
+
+    def normal(self, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ..."]:
+        """Standard normal noise."""
+        return self._draw(purpose, block, lambda rng: rng.standard_normal(shape, dtype=np.float32))
+
+    def uniform(self, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ..."]:
+        """Uniform noise in [0, 1)."""
+        return self._draw(purpose, block, lambda rng: rng.random(shape, dtype=np.float32))
+
+    def permutation(self, purpose: str, block: int, n: int) -> Int[Tensor, "A n"]:
+        """The numbers 0 … n-1 in random order."""
+        return self._draw(purpose, block, lambda rng: rng.permutation(n))
+
+    def _draw(self, purpose: str, block: int, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack([draw(stream(agent.seed, purpose, block)) for agent in self._agents]))

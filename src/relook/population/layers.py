@@ -1,0 +1,36 @@
+"""Stacked layers, and the shapes under which an agent's numbers do not depend on who else is in the batch.
+
+The shape rule: the batch rows of every matrix product are a multiple of 4, hidden widths are a multiple of 8, and an
+input
+or output of width 1 is a product (and a sum) instead of a matrix product. Under it a matrix library takes the same path
+for one agent as for many; without it agents that train together differ in the last bit from agents that train alone.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+ROWS, WIDTH = 4, 8
+
+
+def padded_width(width: int) -> int:
+    """The next multiple of 8. The extra units have zero weights, and as tanh(0) = relu(0) = 0 they stay at zero."""
+    return -(-width // WIDTH) * WIDTH
+
+
+def pad_rows(x: Float[Tensor, "A B D"]) -> Float[Tensor, "A B4 D"]:
+    """Append rows of zeros until their number is a multiple of 4; the caller drops the rows that come out of them."""
+    missing = -x.shape[1] % ROWS
+    return pad(x, (0, 0, 0, missing)) if missing else x
+
+
+def linear(
+    x: Float[Tensor, "A B I"], weight: Float[Tensor, "A I O"], bias: Float[Tensor, "A O"]
+) -> Float[Tensor, "A B O"]:
+    """X W + b, for each agent its own W and b."""
+    if weight.shape[1] == 1:
+        return x * weight + bias.unsqueeze(1)
+    if weight.shape[2] == 1:
+        return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias.unsqueeze(1)
+    return torch.baddbmm(bias.unsqueeze(1), x, weight)

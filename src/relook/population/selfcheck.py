@@ -1,0 +1,33 @@
+"""Does an agent compute the same among others as alone, here, with this network? Asked at the start of every run."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from relook.population.agents import Agent, Agents
+
+NEIGHBOURS = 2
+
+
+def agents_are_independent(agents: Agents, rehearse: Callable[[Agents], Mapping[str, Tensor]]) -> bool:
+    """True if `rehearse` gives an agent alone, bit for bit, what it gives that agent inside a population.
+
+    `rehearse` runs the real network, losses and optimiser once on made-up data and returns tensors [A, …]. A single
+    agent is given two strangers as company. Processors, and torch's choice of path for a shape, decide the answer.
+    """
+    first = agents[0]
+    strangers = [Agent(-1 - i, first.seed + 1 + i, first.hyperparameters) for i in range(NEIGHBOURS)]
+    company = Agents([*agents, *strangers]) if len(agents) <= NEIGHBOURS else agents
+    together = rehearse(company)
+    for position in {0, len(agents) - 1}:
+        alone = rehearse(Agents([company[position]]))
+        # Bytes, not values: NaN must equal itself, and +0 must not equal -0.
+        if any(x[0].numpy().tobytes() != together[name][position].numpy().tobytes() for name, x in alone.items()):
+            return False
+    return True
+
+
+def single_threaded() -> None:
+    """One thread per process: sums split over threads round differently, and two busy threads wait for each other."""
+    torch.set_num_threads(1)

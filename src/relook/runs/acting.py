@@ -1,0 +1,81 @@
+"""Agents of a finished run: to act with, and to evaluate again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace
+from relook.envs.vector import Spaces
+from relook.errors import RelookError, WrongRequest
+from relook.networks import ACTOR_CRITICS, ActorCritic
+from relook.population import Agent, Agents
+from relook.population.selfcheck import single_threaded
+from relook.runs.evaluation import Evaluation
+from relook.runs.reading import Run
+
+
+def _load(run: Run, unit: int, spaces: Spaces, positions: list[int]) -> ActorCritic:
+    """The networks of some agents of a unit, by their positions in it."""
+    networks = run.unit_events(unit).get("networks", {})
+    kind, settings = networks.get("kind"), networks.get("settings")
+    if kind not in ACTOR_CRITICS or not isinstance(settings, dict):
+        raise RelookError(f"expected networks of kind {', '.join(ACTOR_CRITICS)} in {run.path}; found {kind!r}")
+    stored = run.parameters(unit)
+    agents = Agents([Agent(position, 0) for position in positions])
+    actor_critic = ACTOR_CRITICS[kind].from_settings(spaces, agents, settings)
+    actor_critic.load({name: torch.from_numpy(tensor[positions]) for name, tensor in stored.items()})
+    return actor_critic
+
+
+class TrainedAgent:
+    """One agent of a run. `act` takes an observation as the environment gives it and returns an action for it."""
+
+    def __init__(self, run: Run, index: int, spec: EnvironmentSpec) -> None:
+        found = [agent for agent in run.agents if agent.agent == index]
+        if not found:
+            raise WrongRequest(f"expected an agent from 0 to {len(run.agents) - 1}; found {index}")
+        self.record = found[0]
+        self.spec = spec
+        env = spec.make()
+        self._spaces = Spaces(ObservationSpace(env.observation_space), ActionSpace(env.action_space))
+        env.close()
+        unit = self.record.unit
+        position = [agent.agent for agent in run.agents if agent.unit == unit].index(index)
+        self._actor_critic = _load(run, unit, self._spaces, [position])
+        self._agents = Agents([Agent(index, self.record.seed)])
+        self._acts = 0
+
+    def act(self, observation: Any, *, deterministic: bool = True) -> Any:
+        """The most probable action, or one drawn from the policy with the agent's own stream of noise."""
+        row = np.zeros((1, 1, self._spaces.observation.size), dtype=np.float32)
+        self._spaces.observation.write(observation, row[0, 0])
+        seen = torch.from_numpy(row)
+        if deterministic:
+            action = self._actor_critic.act_deterministically(seen)
+        else:
+            noise = self._actor_critic.noise(self._agents, "act", self._acts, (1,))
+            action, _ = self._actor_critic.act(seen, noise)
+            self._acts += 1
+        return self._spaces.action.to_environment(action.numpy())[0, 0]
+
+
+def evaluate(
+    run: Run, spec: EnvironmentSpec, episodes: int, *, deterministic: bool = True
+) -> Iterator[tuple[int, list[float]]]:
+    """Play fresh episodes with every agent of a run, and yield its number with their returns.
+
+    Fresh: the reset seeds are not those of the run's own evaluations. `spec` may be another environment than the
+    run's, as long as its spaces are the same.
+    """
+    single_threaded()
+    for unit in run.units:
+        records = [agent for agent in run.agents if agent.unit == unit]
+        agents = Agents([Agent(record.agent, record.seed) for record in records])
+        evaluation = Evaluation(spec, agents, episodes, modes=(deterministic,), purpose="evaluate-afresh")
+        actor_critic = _load(run, unit, evaluation.envs.spaces, list(range(len(records))))
+        [(_, played)] = evaluation(actor_critic)
+        evaluation.envs.close()
+        for a, record in enumerate(records):
+            yield record.agent, [episode.ret for episode in played if episode.agent == a]

@@ -1,0 +1,71 @@
+"""How good are the agents now? Episodes of their own, in the environment as it is."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from relook.envs import Environments, EnvironmentSpec, Episode
+from relook.population import Agents
+
+NOISE_BLOCK = 64
+"""Steps of noise drawn at a time for stochastic episodes."""
+
+LONGEST = 10_000
+"""Evaluation episodes are cut here: an environment without a time limit may hold a bad policy for ever."""
+
+
+class Acts(Protocol):
+    """What an evaluation needs of an actor-critic."""
+
+    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor: ...
+    def act(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]: ...
+    def act_deterministically(self, observation: Tensor) -> Tensor: ...
+
+
+class Evaluation:
+    """Plays `episodes` episodes for every agent in each mode: deterministic (True) and stochastic (False).
+
+    All modes start from the same reset seeds, derived from the agent's seed and `purpose` alone: so evaluations at
+    different times, and of different settings of a seed, differ by the policy and nothing else.
+    """
+
+    def __init__(
+        self,
+        spec: EnvironmentSpec,
+        agents: Agents,
+        episodes: int,
+        *,
+        modes: tuple[bool, ...] = (True, False),
+        purpose: str = "evaluate",
+    ) -> None:
+        self._agents, self._episodes, self._modes, self._purpose = agents, episodes, modes, purpose
+        count = episodes * len(modes)
+        self.envs = Environments(spec, agents, count, purpose=purpose, autoreset=False, slot=lambda n: n % episodes)
+
+    def __call__(self, policy: Acts, index: int = 0) -> list[tuple[bool, list[Episode]]]:
+        """Each mode with its episodes, by agent and environment; `index` counts evaluations and keys the noise."""
+        envs = self.envs
+        envs.reset()
+        noise = torch.empty(0)
+        for t in range(LONGEST):
+            if t % NOISE_BLOCK == 0:
+                block = (index << 32) + t // NOISE_BLOCK
+                noise = policy.noise(self._agents, self._purpose, block, (NOISE_BLOCK, self._episodes))
+            actions = [
+                policy.act_deterministically(observation)
+                if deterministic
+                else policy.act(observation, noise[:, t % NOISE_BLOCK])[0]
+                for deterministic, observation in zip(
+                    self._modes, torch.split(envs.observation, self._episodes, dim=1), strict=True
+                )
+            ]
+            envs.step(torch.cat(actions, 1))
+            if envs.resting.all():
+                break
+        envs.cut()
+        played = sorted(envs.finished_episodes(), key=lambda episode: (episode.agent, episode.environment))
+        return [
+            (deterministic, [episode for episode in played if episode.environment // self._episodes == m])
+            for m, deterministic in enumerate(self._modes)
+        ]

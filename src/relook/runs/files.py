@@ -1,0 +1,71 @@
+"""Lines of JSON, written and read: a line is a record, and a torn last line is not."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from relook.errors import RelookError
+
+MOST_BYTES = 64 * 2**20
+"""No JSON document that relook writes is larger; a larger one is refused instead of read."""
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NaN becomes null and infinities become the strings "inf" and "-inf"."""
+    match value:
+        case float() if math.isnan(value):
+            return None
+        case float() if math.isinf(value):
+            return "inf" if value > 0 else "-inf"
+        case Mapping():
+            return {key: plain(part) for key, part in value.items()}
+        case list() | tuple():
+            return [plain(part) for part in value]
+        case _:
+            return value
+
+
+def number(value: Any) -> float:
+    """A number that `plain` wrote."""
+    return math.nan if value is None else float(value)
+
+
+class LineWriter:
+    """Appends records to a file, a line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append records and hand them to the operating system."""
+        self._file.writelines(json.dumps(plain(record), allow_nan=False) + "\n" for record in records)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All whole records of a file; none if there is no file. A last line without its end was torn and is dropped."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise RelookError(f"expected a JSON record on every line of {path}; found something else: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object."""
+    if path.stat().st_size > MOST_BYTES:
+        raise RelookError(f"expected {path} to be a record of at most {MOST_BYTES} bytes; it is larger")
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RelookError(f"expected {path} to be JSON; found something else: {error}") from error
+    if not isinstance(value, dict):
+        raise RelookError(f"expected {path} to hold a JSON object; found {type(value).__name__}")
+    return value

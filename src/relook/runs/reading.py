@@ -1,0 +1,188 @@
+"""Opening a run: tables, a summary, and agents that act. Nothing that a run directory holds is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from relook.errors import RelookError, WrongRequest
+from relook.runs.files import number, read_json, read_lines
+
+if TYPE_CHECKING:
+    from relook.envs import EnvironmentSpec
+    from relook.runs.acting import TrainedAgent
+
+SCHEMA = 1
+"""Version of the directory's layout and records. A reader refuses versions that it does not know."""
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """One agent as it was asked for."""
+
+    agent: int
+    seed: int
+    unit: int
+    hyperparameters: Mapping[str, Any]
+
+
+class Run:
+    """A run directory, open for reading. Raises `WrongRequest` if `path` is not one."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise WrongRequest(f"expected the directory of a run; found no run.json in {self.path}")
+        self.record = read_json(self.path / "run.json")
+        if self.record.get("schema") != SCHEMA:
+            raise RelookError(
+                f"expected a run of schema {SCHEMA} in {self.path}; found {self.record.get('schema')!r}; read it with "
+                f"the version of relook that wrote it"
+            )
+        try:
+            self.algorithm = str(self.record["algorithm"])
+            self.agents = [
+                AgentRecord(int(row["agent"]), int(row["seed"]), int(row["unit"]), dict(row["hyperparameters"]))
+                for row in self.record["agents"]
+            ]
+            self.steps = int(self.record["steps"])
+            self._environment = dict(self.record["environment"])
+            self.environment_name = str(self._environment["name"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RelookError(
+                f"expected a complete record in {self.path / 'run.json'}; found it damaged: {error!r}"
+            ) from error
+
+    @property
+    def units(self) -> list[int]:
+        return sorted({agent.unit for agent in self.agents})
+
+    def unit_directory(self, unit: int) -> Path:
+        return self.path / "units" / str(unit)
+
+    def environment(self, trusted: str | None = None) -> EnvironmentSpec:
+        """The spec of the run's environment.
+
+        A name that makes relook import a module is only taken from the record if the user repeats it (`trusted`).
+        """
+        from relook.envs import EnvironmentSpec
+
+        record = self._environment
+        name = self.environment_name
+        if not record.get("importable", True):
+            raise WrongRequest(f"the environment of this run is a function that cannot be imported: {name}")
+        if ":" in name and name != trusted:
+            raise WrongRequest(
+                f"this run's environment imports code, {name}, and relook imports nothing because a file says so; "
+                f"repeat it: --env {name}"
+            )
+        return EnvironmentSpec(name, record["arguments"], record["max_episode_steps"], record["reset_seed"])
+
+    def _frame(self, name: str) -> pl.DataFrame:
+        rows = [
+            {"unit": unit, **row}
+            for unit in self.units
+            for row in read_lines(self.unit_directory(unit) / f"{name}.jsonl")
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    @property
+    def metrics(self) -> pl.DataFrame:
+        """One row for each agent and iteration; the columns are described in the algorithm's `METRICS`."""
+        return self._frame("metrics")
+
+    @property
+    def episodes(self) -> pl.DataFrame:
+        """One row for each finished episode, of training and evaluation."""
+        return self._frame("episodes")
+
+    @property
+    def evaluations(self) -> pl.DataFrame:
+        """One row for each agent, evaluation and mode."""
+        return self._frame("evaluations")
+
+    @property
+    def timing(self) -> pl.DataFrame:
+        """Seconds that each stage of each iteration took, for each unit."""
+        return self._frame("timing")
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """What happened to each unit: how it was graded, and how it ended."""
+        return self._frame("events")
+
+    def unit_events(self, unit: int) -> dict[str, dict[str, Any]]:
+        """The last event of each kind in one unit."""
+        return {row["event"]: row for row in read_lines(self.unit_directory(unit) / "events.jsonl")}
+
+    def parameters(self, unit: int) -> dict[str, np.ndarray[Any, Any]]:
+        """The tensors [A, …] that a unit ended with. Raises `RelookError` if it has none or they are damaged."""
+        path = self.unit_directory(unit) / "parameters.safetensors"
+        if not path.is_file():
+            raise RelookError(f"unit {unit} of {self.path} has not ended: there is no {path}")
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise RelookError(f"expected parameters in {path}; found it damaged: {error}") from error
+
+    @cached_property
+    def agent_summaries(self) -> list[dict[str, Any]]:
+        """How each agent ended: status, steps, final return, digest of its parameters."""
+        finals: dict[int, float] = {}
+        for unit in self.units:
+            for row in read_lines(self.unit_directory(unit) / "evaluations.jsonl"):
+                if row["deterministic"]:
+                    finals[row["agent"]] = number(row["mean_return"])
+        summaries = []
+        for unit in self.units:
+            events = self.unit_events(unit)
+            finished = "finished" in events
+            status = "finished" if finished else "crashed" if "failed" in events else "unfinished"
+            parameters = self.parameters(unit) if finished else None
+            steps = {row["agent"]: row["steps"] for row in read_lines(self.unit_directory(unit) / "metrics.jsonl")}
+            for position, agent in enumerate(agent for agent in self.agents if agent.unit == unit):
+                summaries.append(
+                    {
+                        "agent": agent.agent,
+                        "seed": agent.seed,
+                        "hyperparameters": dict(agent.hyperparameters),
+                        "status": status,
+                        "steps": steps.get(agent.agent, 0),
+                        "final_return": finals.get(agent.agent),
+                        "parameters_sha256": parameters_sha256(parameters, position) if parameters else None,
+                    }
+                )
+        return sorted(summaries, key=lambda row: int(row["agent"]))
+
+    def varied(self) -> list[str]:
+        """The hyper-parameters in which the agents of this run differ."""
+        names = self.agents[0].hyperparameters
+        return [name for name in names if len({str(agent.hyperparameters[name]) for agent in self.agents}) > 1]
+
+    def agent(self, index: int, *, env: str | None = None) -> TrainedAgent:
+        """A trained agent that acts. `env` repeats an environment's name that imports code."""
+        from relook.runs.acting import TrainedAgent
+
+        return TrainedAgent(self, index, self.environment(env))
+
+
+def parameters_sha256(parameters: Mapping[str, np.ndarray[Any, Any]], position: int) -> str:
+    """Digest of the learned parameters of the agent at `position` in its unit.
+
+    SHA-256 over its tensors in the alphabetical order of their names, each as little-endian float32 in row-major
+    order. Padding and the normaliser's statistics do not count; neither does who else was in the unit.
+    """
+    digest = sha256()
+    for name in sorted(parameters):
+        if not name.startswith("normaliser/"):
+            digest.update(np.ascontiguousarray(parameters[name][position], dtype="<f4").tobytes())
+    return digest.hexdigest()

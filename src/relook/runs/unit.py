@@ -1,0 +1,225 @@
+"""What an algorithm writes while it trains one unit of work."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from safetensors.torch import save_file
+from torch import Tensor
+
+from relook.envs import Episode, replays_exactly
+from relook.errors import WrongRequest
+from relook.population import Agents, agents_are_independent
+from relook.population.selfcheck import single_threaded
+from relook.runs.evaluation import Acts, Evaluation
+from relook.runs.files import LineWriter
+from relook.runs.metrics import COMMON, Metric
+from relook.runs.work import Work
+
+PARAMETERS = "parameters.safetensors"
+
+EVALUATIONS = 10
+"""Evaluations after the first: one at every tenth of training."""
+
+
+class Keeps(Acts, Protocol):
+    """What a unit needs of an actor-critic: to act, and to be kept."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    def state(self) -> dict[str, Tensor]: ...
+
+
+class Unit:
+    """The record of one unit of work, open while it trains.
+
+    `metrics.jsonl`, `episodes.jsonl` with `actions.bin`, `evaluations.jsonl` and `events.jsonl` are reproducible to
+    the byte; what depends on the clock stands apart, in `timing.jsonl`.
+    """
+
+    def __init__(self, work: Work, metrics: Mapping[str, Metric]) -> None:
+        self.work = work
+        self.agents: Agents = work.agents
+        self._declared = {*COMMON, *metrics}
+        self._stages: dict[str, float] = defaultdict(float)
+        self._iteration = 0
+        self._iterations = 0
+        self._steps_each = 0
+        self._evaluated = 0
+
+    def __enter__(self) -> Self:
+        single_threaded()
+        directory = self.work.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._metrics, self._timing, self._episodes, self._evaluations, self._events = (
+            LineWriter(directory / f"{name}.jsonl")
+            for name in ("metrics", "timing", "episodes", "evaluations", "events")
+        )
+        self._actions = (directory / "actions.bin").open("ab")
+        self._evaluation: Evaluation | None = None
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for file in (self._metrics, self._timing, self._episodes, self._evaluations, self._events, self._actions):
+            file.close()
+        if self._evaluation is not None:
+            self._evaluation.envs.close()
+
+    def check(self, rehearse: Callable[[Agents], Mapping[str, Tensor]]) -> None:
+        """Record what this run can promise: agents independent bit for bit, and episodes that replay exactly.
+
+        `rehearse` is the algorithm's own; see `relook.population.agents_are_independent`.
+        """
+        independent = agents_are_independent(self.agents, rehearse)
+        replays = replays_exactly(self.work.environment, self.agents[0].seed)
+        grades = {"numerics": "exact" if independent else "statistical", "replay": "exact" if replays else "none"}
+        self._events.write([{"event": "checked", **grades}])
+
+    def start(self, actor_critic: Keeps) -> None:
+        """Say whose parameters the unit keeps and evaluates, and evaluate them before the first step."""
+        self._actor_critic = actor_critic
+        self._events.write(
+            [{"event": "networks", "kind": type(actor_critic).__name__, "settings": actor_critic.settings}]
+        )
+        if self.work.evaluate_episodes:
+            self._evaluation = Evaluation(self.work.environment, self.agents, self.work.evaluate_episodes)
+        self._evaluate(steps=0)
+
+    def iterations(self, steps_each: int) -> Iterator[int]:
+        """Count the whole iterations of `steps_each` environment steps per agent that fit into the steps asked for."""
+        self._steps_each = steps_each
+        self._iterations = whole_iterations(self.work.steps, steps_each)
+        for iteration in range(self._iterations):
+            self._iteration = iteration
+            yield iteration
+        self._finish()
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that lies behind the current iteration: 0 in the first."""
+        return self._iteration / self._iterations
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the stage's share of this iteration."""
+        began = time.perf_counter()
+        yield
+        self._stages[name] += time.perf_counter() - began
+
+    def record(self, diagnostics: Mapping[str, Tensor], episodes: Sequence[Episode]) -> None:
+        """Write one iteration: a value of each declared metric for each agent, and the episodes that ended.
+
+        Evaluates too, when the iteration completes a tenth of training.
+        """
+        undeclared = sorted(set(diagnostics) - self._declared)
+        if undeclared:
+            raise ValueError(f"metrics {', '.join(undeclared)} are logged but not declared in METRICS")
+        steps = (self._iteration + 1) * self._steps_each
+        with self.stage("record"):
+            self._record_episodes(episodes, steps, kind="training", deterministic=False)
+            columns = {name: values.tolist() for name, values in diagnostics.items()}
+            rows = []
+            for a, agent in enumerate(self.agents):
+                ended = [episode for episode in episodes if episode.agent == a]
+                common = {
+                    "episode_return": float(np.mean([e.ret for e in ended])) if ended else None,
+                    "episode_length": float(np.mean([e.length for e in ended])) if ended else None,
+                    "episodes": len(ended),
+                }
+                measured = {name: column[a] for name, column in columns.items()}
+                rows.append({"agent": agent.index, "iteration": self._iteration, "steps": steps, **common, **measured})
+            self._metrics.write(rows)
+        done = self._iteration + 1
+        # Tenths of training, rounded to whole iterations; with fewer than ten iterations, after each of them.
+        if done * EVALUATIONS // self._iterations > (done - 1) * EVALUATIONS // self._iterations:
+            self._evaluate(steps)
+        self._timing.write(
+            [
+                {
+                    "iteration": self._iteration,
+                    "steps": steps,
+                    "elapsed": time.perf_counter() - self._began,
+                    **self._stages,
+                }
+            ]
+        )
+        self._stages.clear()
+
+    def _evaluate(self, steps: int) -> None:
+        if self._evaluation is None:
+            return
+        with self.stage("evaluate"):
+            rows = []
+            for deterministic, episodes in self._evaluation(self._actor_critic, self._evaluated):
+                self._record_episodes(episodes, steps, kind="evaluation", deterministic=deterministic)
+                for a, agent in enumerate(self.agents):
+                    own = [episode for episode in episodes if episode.agent == a]
+                    returns = [episode.ret for episode in own]
+                    rows.append(
+                        {
+                            "agent": agent.index,
+                            "evaluation": self._evaluated,
+                            "steps": steps,
+                            "deterministic": deterministic,
+                            "mean_return": float(np.mean(returns)),
+                            "mean_length": float(np.mean([episode.length for episode in own])),
+                            "returns": returns,
+                        }
+                    )
+            self._evaluations.write(rows)
+        self._evaluated += 1
+
+    def _record_episodes(self, episodes: Sequence[Episode], steps: int, *, kind: str, deterministic: bool) -> None:
+        rows = []
+        for episode in episodes:
+            offset = self._actions.tell()
+            actions = stored_actions(episode.actions)
+            self._actions.write(actions.tobytes())
+            rows.append(
+                {
+                    "agent": self.agents[episode.agent].index,
+                    "kind": kind,
+                    "deterministic": deterministic,
+                    "evaluation": self._evaluated if kind == "evaluation" else None,
+                    "environment": episode.environment,
+                    "episode": episode.episode,
+                    "reset_seed": episode.reset_seed,
+                    "steps": steps,
+                    "length": episode.length,
+                    "return": episode.ret,
+                    "ending": episode.ending,
+                    "digest": episode.digest,
+                    "actions": {"offset": offset, "dtype": actions.dtype.str, "shape": list(actions.shape)},
+                }
+            )
+        self._actions.flush()
+        self._episodes.write(rows)
+
+    def _finish(self) -> None:
+        save_file(self._actor_critic.state(), self.work.directory / PARAMETERS)
+        self._events.write([{"event": "finished", "steps": self._iterations * self._steps_each}])
+
+
+def whole_iterations(steps: int, steps_each: int) -> int:
+    """How many iterations fit into `steps`. Raises `WrongRequest` if not one does."""
+    if steps < steps_each:
+        raise WrongRequest(
+            f"expected at least {steps_each} steps, one iteration (horizon × environments); found {steps}; ask for "
+            f"more steps or shorter iterations"
+        )
+    return steps // steps_each
+
+
+def stored_actions(actions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Actions as they are stored: little-endian, integers in the smallest type that holds them all."""
+    if np.issubdtype(actions.dtype, np.integer):
+        smallest = np.promote_types(np.min_scalar_type(actions.min()), np.min_scalar_type(actions.max()))
+        return actions.astype(smallest.newbyteorder("<"))
+    return actions.astype(actions.dtype.newbyteorder("<"))

@@ -1,0 +1,23 @@
+"""One unit of work: what a worker is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relook.envs import EnvironmentSpec
+from relook.population import Agents
+
+
+@dataclass(frozen=True)
+class Work:
+    """A share of a run's agents that trains as one population in one process, in a directory of its own."""
+
+    directory: Path
+    environment: EnvironmentSpec
+    agents: Agents
+    config: Any
+    """The algorithm's `Config`. Its structural fields hold for all agents; numeric ones are read from `agents`."""
+    steps: int
+    """Environment steps per agent."""
+    evaluate_episodes: int = 10
+    """Episodes per evaluation, agent and mode (deterministic, stochastic)."""

@@ -1,0 +1,341 @@
+"""From a request to a finished run: plan the units of work, write down what was asked, let workers carry it out."""
+
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from relook.algorithms import algorithm
+from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace
+from relook.errors import RelookError, WrongRequest
+from relook.population import Agent, Agents
+from relook.population.hyperparameters import check, names
+from relook.runs.files import LineWriter, number, plain
+from relook.runs.reading import SCHEMA, Run
+from relook.runs.unit import whole_iterations
+from relook.runs.work import Work
+
+VERSIONS = ("relook", "torch", "numpy", "gymnasium", "mujoco", "safetensors")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks to be trained."""
+
+    algorithm: str
+    environment: EnvironmentSpec
+    seeds: Sequence[int]
+    steps: int
+    """Environment steps per agent; rounded down to whole iterations."""
+    hyperparameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Values of hyper-parameters; several values multiply the agents. What is not named keeps its default."""
+    evaluate_episodes: int = 10
+    out: Path | None = None
+    """The run's directory; None makes a new one below `runs/`."""
+
+
+def prepare(request: Request, workers: int | None = None) -> Run:
+    """Check a request and write it down as a run directory that holds no results yet.
+
+    Agents that differ in numeric hyper-parameters only share a population; each combination of structural ones is
+    planned apart. Where there are fewer such groups than workers, groups are split. Raises `WrongRequest`.
+    """
+    known = algorithm(request.algorithm)
+    settings = _settings(known.config, request.hyperparameters)
+    if not request.seeds:
+        raise WrongRequest("expected at least one seed; found none")
+    if len(set(request.seeds)) < len(request.seeds):
+        raise WrongRequest(f"expected different seeds; found {list(request.seeds)}")
+    if min(request.seeds) < 0:
+        raise WrongRequest(f"expected seeds of at least 0; found {min(request.seeds)}")
+    if request.evaluate_episodes < 0:
+        raise WrongRequest(f"expected at least 0 episodes per evaluation; found {request.evaluate_episodes}")
+    workers = available_cores() if workers is None else workers
+    if workers < 1:
+        raise WrongRequest(f"expected at least one worker; found {workers}")
+    for setting in settings:
+        whole_iterations(request.steps, known.config(**setting).steps_each)
+    env = request.environment.make()
+    observation, action = ObservationSpace(env.observation_space), ActionSpace(env.action_space)
+    limit = _time_limit(env)
+    env.close()
+
+    structural = names(known.config, "structural")
+    groups: dict[str, list[int]] = {}
+    agents = []
+    for index, (setting, seed) in enumerate(itertools.product(settings, request.seeds)):
+        groups.setdefault(repr([setting[name] for name in structural]), []).append(index)
+        agents.append({"agent": index, "seed": seed, "unit": -1, "hyperparameters": setting})
+    pieces = max(1, workers // len(groups))
+    units = [share for group in groups.values() for share in _shares(group, pieces)]
+    for unit, share in enumerate(units):
+        for index in share:
+            agents[index]["unit"] = unit
+
+    spec = request.environment
+    record = {
+        "schema": SCHEMA,
+        "algorithm": known.name,
+        "environment": {
+            "name": spec.name,
+            "arguments": dict(spec.arguments),
+            "max_episode_steps": spec.max_episode_steps,
+            "reset_seed": spec.reset_seed,
+            "importable": spec.function is None,
+            "observation_space": str(observation.space),
+            "action_space": str(action.space),
+            "time_limit": limit,
+        },
+        "steps": request.steps,
+        "evaluate_episodes": request.evaluate_episodes,
+        "agents": agents,
+        "versions": {name: _version(name) for name in VERSIONS} | {"python": platform.python_version()},
+        "git": _git_state(),
+        "machine": {"system": platform.platform(), "processor": platform.processor(), "cores": available_cores()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    directory = _new_directory(request.out, f"{known.name}-{spec.name}")
+    (directory / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return Run(directory)
+
+
+def _settings(config: type[Any], asked: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values asked for, completed by defaults, checked."""
+    for name, values in asked.items():
+        if not values:
+            raise WrongRequest(f"expected at least one value of {name}; found none")
+        if len(set(values)) < len(values):
+            raise WrongRequest(f"expected different values of {name}; found {', '.join(map(str, values))}")
+        for value in values:
+            check(config, {name: value})
+    defaults = {f.name: f.default for f in fields(config)}
+    settings = [{**defaults, **dict(zip(asked, values, strict=True))} for values in itertools.product(*asked.values())]
+    for setting in settings:
+        config(**setting).check()
+    return settings
+
+
+def _shares(items: list[int], pieces: int) -> list[list[int]]:
+    """At most `pieces` contiguous shares of nearly equal size."""
+    pieces = min(pieces, len(items))
+    size, larger = divmod(len(items), pieces)
+    ends = list(itertools.accumulate(size + (i < larger) for i in range(pieces)))
+    return [items[end - size - (i < larger) : end] for i, end in enumerate(ends)]
+
+
+def available_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _time_limit(env: gym.Env[Any, Any]) -> int | None:
+    return env.spec.max_episode_steps if env.spec is not None else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the working directory's repository, and whether files differ from it; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _new_directory(asked: Path | None, name: str) -> Path:
+    """Make the run's directory: the one asked for, or the first of runs/NAME, runs/NAME-2, … that is free."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    candidates = [asked] if asked else (Path("runs") / (f"{safe}-{i}" if i > 1 else safe) for i in itertools.count(1))
+    for directory in candidates:
+        try:
+            directory.mkdir(parents=True)
+            return directory
+        except FileExistsError as error:
+            if asked and directory.is_dir() and not any(directory.iterdir()):
+                return directory
+            if asked:
+                raise WrongRequest(f"expected --out to name a new directory; {directory} exists already") from error
+        except OSError as error:
+            raise WrongRequest(
+                f"cannot make the directory {directory}: {error.strerror}; choose another --out"
+            ) from error
+    raise AssertionError("there is always a free name")
+
+
+def read_work(run: Run, unit: int, spec: EnvironmentSpec) -> Work:
+    """One unit of work of a prepared run."""
+    config = algorithm(run.algorithm).config
+    members = [agent for agent in run.agents if agent.unit == unit]
+    if not members:
+        raise RelookError(f"expected a unit among {run.units}; found {unit}")
+    values = [_typed(config, agent.hyperparameters) for agent in members]
+    numeric = names(config, "numeric")
+    agents = [
+        Agent(member.agent, member.seed, {name: own[name] for name in numeric})
+        for member, own in zip(members, values, strict=True)
+    ]
+    return Work(
+        run.unit_directory(unit),
+        spec,
+        Agents(agents),
+        config(**values[0]),
+        run.steps,
+        int(run.record["evaluate_episodes"]),
+    )
+
+
+def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters as read from JSON, in the types of their defaults."""
+    values: dict[str, Any] = {}
+    for f in fields(config):
+        value = recorded[f.name]
+        if isinstance(f.default, tuple):
+            value = tuple(value)
+        elif isinstance(f.default, float):
+            value = number(value)
+        values[f.name] = value
+    check(config, values)
+    return values
+
+
+def work(run: Run, unit: int, spec: EnvironmentSpec) -> None:
+    """Carry out one unit in this process. A failure is recorded in the unit before it is raised."""
+    try:
+        algorithm(run.algorithm).train(read_work(run, unit, spec))
+    except Exception as error:
+        _record_failure(run, unit, f"{type(error).__name__}: {error}")
+        raise
+
+
+def _record_failure(run: Run, unit: int, message: str) -> None:
+    directory = run.unit_directory(unit)
+    directory.mkdir(parents=True, exist_ok=True)
+    events = LineWriter(directory / "events.jsonl")
+    events.write([{"event": "failed", "error": message}])
+    events.close()
+
+
+def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None] = lambda: None) -> None:
+    """Carry out all units of a prepared run, each in a fresh process, at most `workers` at a time.
+
+    `watch` is called a few times a second meanwhile. An environment given as a function that other processes cannot
+    import is trained in this process instead. Raises `RelookError` if a unit failed, after the others have ended.
+    """
+    if spec.function is not None:
+        for unit in run.units:
+            work(run, unit, spec)
+        return
+    waiting = deque(run.units)
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    failed: list[int] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                unit = waiting.popleft()
+                running[unit] = _start_worker(run, unit, spec)
+            time.sleep(0.1)
+            watch()
+            for unit, process in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[unit]
+                if process.returncode:
+                    failed.append(unit)
+                    if process.returncode < 0:
+                        _record_failure(run, unit, f"the worker was killed by signal {-process.returncode}")
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+    watch()
+    if failed:
+        reasons = {run.unit_events(unit).get("failed", {}).get("error", "no reason recorded") for unit in failed}
+        raise RelookError(
+            f"{len(failed)} of {len(run.units)} units of work failed ({'; '.join(sorted(reasons))}); the others are "
+            f"whole; the log of unit {failed[0]} is {run.unit_directory(failed[0]) / 'worker.log'}"
+        )
+
+
+def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Popen[bytes]:
+    directory = run.unit_directory(unit)
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "relook.cli", "work", str(run.path), str(unit)]
+    command += ["--env", spec.name] if spec.imports_code else []
+    # What this process can import, its workers can; and one thread each, for numpy's libraries too.
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    with (directory / "worker.log").open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+
+
+def train(
+    algorithm: str,
+    env: str | Callable[..., gym.Env[Any, Any]],
+    *,
+    steps: int,
+    seeds: int | Sequence[int] = 10,
+    env_args: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+    evaluate_episodes: int = 10,
+    workers: int | None = None,
+    out: str | Path | None = None,
+    **hyperparameters: Any,
+) -> Run:
+    """Train agents and return the finished run, as `relook train` does.
+
+    `seeds` is a number of agents (with seeds from 0) or the seeds themselves. A list as a hyper-parameter's value
+    multiplies the agents. Raises `WrongRequest` if the request cannot be carried out, `RelookError` if it failed.
+    """
+    spec = environment_spec(env, env_args or {}, max_episode_steps)
+    request = Request(
+        algorithm,
+        spec,
+        range(seeds) if isinstance(seeds, int) else tuple(seeds),
+        steps,
+        {name: value if isinstance(value, list) else [value] for name, value in hyperparameters.items()},
+        evaluate_episodes,
+        Path(out) if out is not None else None,
+    )
+    if spec.function is not None:
+        print("relook: other processes cannot import this environment; training in this one", file=sys.stderr)
+        workers = 1
+    workers = available_cores() if workers is None else workers
+    run = prepare(request, workers)
+    carry_out(run, spec, workers)
+    return Run(run.path)
+
+
+def environment_spec(
+    env: str | Callable[..., gym.Env[Any, Any]], arguments: Mapping[str, Any], max_episode_steps: int | None
+) -> EnvironmentSpec:
+    """The spec of an environment given by name or as a function, by its importable name if it has one."""
+    if isinstance(env, str):
+        return EnvironmentSpec(env, arguments, max_episode_steps)
+    module, name = env.__module__, env.__qualname__
+    if module != "__main__" and getattr(sys.modules.get(module), name, None) is env:
+        return EnvironmentSpec(f"{module}:{name}", arguments, max_episode_steps)
+    return EnvironmentSpec(name, arguments, max_episode_steps, function=env)
