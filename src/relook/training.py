@@ -219,6 +219,12 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def steps_each(run: Run) -> set[int]:
+    """Environment steps per agent in one iteration, of every setting of a run."""
+    config = algorithm(run.algorithm).config
+    return {config(**_typed(config, agent.hyperparameters)).steps_each for agent in run.agents}
+
+
 def work(run: Run, unit: int, spec: EnvironmentSpec) -> None:
     """Carry out one unit in this process. A failure is recorded in the unit before it is raised."""
     try:

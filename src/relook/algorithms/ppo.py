@@ -92,7 +92,7 @@ class Config:
     anneal_clip: bool = structural(True, "let the clip range fall linearly to 0")
     normalise_advantages: bool = structural(True, "shift and scale advantages to mean 0 and sd 1 in each minibatch")
     normalise_observations: bool = structural(False, "shift and scale observations by their running mean and sd")
-    scale_rewards: bool = structural(False, "divide rewards by the running sd of the discounted return")
+    scale_rewards: bool = structural(True, "divide rewards by the running sd of the discounted return")
     kl_stops: Literal["both", "policy"] = structural("both", "what the KL stop ends: both losses or the policy's alone")
 
     def check(self) -> None:

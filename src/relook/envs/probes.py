@@ -114,15 +114,15 @@ class NegativeRewards(_Probe):
 
 
 class SurviveOrQuit(_Probe):
-    """Action 0 earns 1 and goes on, up to a limit of 20 steps; action 1 ends the episode. Best return 20.
+    """Action 0 earns 1 and goes on, up to a limit of 20 steps; action 1 earns 1.5 and ends the episode.
 
-    A trainer that subtracts a mean from rewards makes surviving worthless, and learns to quit.
+    The best policy survives, with return 20. A trainer that subtracts a mean from rewards learns to quit.
     """
 
     def step(self, action: Any) -> Step:
         self.t += 1
         quits = action == 1
-        return _vector(0), 0.0 if quits else 1.0, bool(quits), self.t == 20 and not quits, {}
+        return _vector(0), 1.5 if quits else 1.0, bool(quits), self.t == 20 and not quits, {}
 
 
 class InsideBounds(_Probe):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import field, fields
-from typing import Any, Self
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -59,7 +59,7 @@ class Hyperparameters:
     def __init__(self, agents: Agents) -> None:
         self._values = {name: agents.hyperparameter(name) for name in agents[0].hyperparameters}
 
-    def annealed(self, names: tuple[str, ...], progress: float) -> Self:
+    def annealed(self, names: tuple[str, ...], progress: float) -> "Hyperparameters":
         """The same, with some of them on their linear way to 0; `progress` is the share of training done."""
         now = copy(self)
         now._values = {k: v * linear(progress) if k in names else v for k, v in self._values.items()}

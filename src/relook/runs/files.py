@@ -32,6 +32,13 @@ def number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
+def _line(record: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(record, allow_nan=False) + "\n"
+    except ValueError:  # a NaN or an infinity somewhere
+        return json.dumps(plain(record), allow_nan=False) + "\n"
+
+
 class LineWriter:
     """Appends records to a file, a line each."""
 
@@ -40,7 +47,7 @@ class LineWriter:
 
     def write(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Append records and hand them to the operating system."""
-        self._file.writelines(json.dumps(plain(record), allow_nan=False) + "\n" for record in records)
+        self._file.writelines(_line(record) for record in records)
         self._file.flush()
 
     def close(self) -> None:

@@ -1,0 +1,196 @@
+"""Does a test notice when PPO, its buffers or its environments are broken? `python -m benchmarks.planted_bugs`
+
+Plants one bug after another in a copy of the source, runs the tests that need no other process, and writes which test
+noticed first to results/planted_bugs.md. Numbers are those of the catalogue that the bugs were chosen from; names say
+what is wrong. A patch that no longer applies to today's source is an error.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TESTS = ("tests/formulas", "tests/population", "tests/networks", "tests/buffers", "tests/algorithms", "tests/envs",
+         "tests/runs", "tests/contracts", "tests/learning")  # fmt: skip
+PPO, GAE = "algorithms/ppo.py", "formulas/returns.py"
+ROLLOUT, VECTOR, SPACES = "buffers/rollout.py", "envs/vector.py", "envs/spaces.py"
+ADAM, POLICIES, NORMALISERS = "population/optimiser.py", "networks/policies.py", "population/normalisers.py"
+UNIT, EVALUATION = "runs/unit.py", "runs/evaluation.py"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A text of the source, once in its file, and what a mistake would make of it."""
+
+    number: str
+    what: str
+    file: str
+    right: str
+    wrong: str
+
+
+BUGS = (
+    Bug("1", "policy loss has the wrong sign", PPO, "return -torch.minimum(", "return torch.minimum("),
+    Bug("2", "advantage is V - R", GAE, "next_value) - value", "next_value) * 0 + value - reward"),
+    Bug("3", "old log-probability is recomputed", PPO, "ratio = (log_prob - log_prob_old).exp()",
+        "ratio = (log_prob - log_prob.detach()).exp()"),
+    Bug("3b", "old log-probability is not detached from the new", PPO, "ratio = (log_prob - log_prob_old).exp()",
+        "ratio = (log_prob - log_prob).exp()"),
+    Bug("5", "log-probability is not summed over action components", "formulas/distributions.py",
+        "return -(0.5 * z.square() + log_std).sum(-1) - 0.5 * log(2 * pi) * x.shape[-1]",
+        "return -(0.5 * z.square() + log_std)[..., 0] - 0.5 * log(2 * pi)"),
+    Bug("6", "log-probability is averaged over the batch", PPO, "ratio = (log_prob - log_prob_old).exp()",
+        "ratio = (log_prob - log_prob_old).mean(1, keepdim=True).expand_as(log_prob).exp()"),
+    Bug("7", "entropy bonus has the wrong sign", PPO, "- h.entropy_coefficient * entropy", "+ h.entropy_coefficient * entropy"),
+    Bug("8", "entropy bonus is a hundred times too large", PPO, "h.entropy_coefficient * entropy", "100 * h.entropy_coefficient * entropy"),
+    Bug("10", "exp is forgotten in the ratio", PPO, "ratio = (log_prob - log_prob_old).exp()", "ratio = log_prob - log_prob_old"),
+    Bug("11", "advantage is not detached", PPO, "log_prob, batch.log_prob, advantage, h.clip)",
+        "log_prob, batch.log_prob, advantage + ac.value(batch.observation) * 0.1, h.clip)"),
+    Bug("12", "value target is not detached", PPO, "batch.value, batch.target, h.value_clip)",
+        "batch.value, 0.5 * (batch.target + ac.value(batch.observation)), h.value_clip)"),
+    Bug("13", "ends are off by one in GAE", GAE, "delta[:, t] + decay[:, t] * following", "delta[:, t] + decay[:, t - 1] * following"),
+    Bug("14", "GAE runs on across ends", GAE, "torch.where(terminated | truncated, 0.0, gamma * expand(lam, 3))",
+        "(gamma * expand(lam, 3)).expand_as(delta)"),
+    Bug("14b", "GAE runs on across truncations", GAE, "torch.where(terminated | truncated, 0.0", "torch.where(terminated, 0.0"),
+    Bug("15", "the value after a termination is bootstrapped", GAE, "torch.where(terminated, 0.0, next_value)", "next_value"),
+    Bug("17", "truncation is treated as termination", GAE, "torch.where(terminated, 0.0, next_value)",
+        "torch.where(terminated | truncated, 0.0, next_value)"),
+    Bug("18", "termination is treated as truncation", GAE, "torch.where(terminated, 0.0, next_value)",
+        "torch.where(terminated & truncated, 0.0, next_value)"),
+    Bug("19", "the value of the reset observation is bootstrapped", PPO, "ac.value(rollout.next_observation.flatten(1, 2))",
+        "ac.value(rollout.observation.roll(-1, 1).flatten(1, 2))"),
+    Bug("20", "returns are accumulated forwards", GAE, "in reversed(range(delta.shape[1]))", "in range(delta.shape[1])"),
+    Bug("21", "the discount is missing in the bootstrap", GAE, "delta = reward + gamma * torch", "delta = reward + torch"),
+    Bug("21b", "the discount is squared in the recursion", GAE, "0.0, gamma * expand(lam, 3)", "0.0, gamma * gamma * expand(lam, 3)"),
+    Bug("22", "γ and λ are swapped", PPO, "rollout.truncated, h.discount, h.gae_lambda)", "rollout.truncated, h.gae_lambda, h.discount)"),
+    Bug("23", "rewards are shifted by one step", PPO, "advantage = gae(reward, ", "advantage = gae(reward.roll(1, 1), "),
+    Bug("23b", "the buffer stores the last step's reward", ROLLOUT, "self.reward[:, t] = step.reward",
+        "self.reward[:, t - 1] = step.reward"),
+    Bug("25", "advantages are shuffled apart from observations", ROLLOUT,
+        "(self.observation, self.action, self.log_prob, value, advantage, target)",
+        "(self.observation, self.action, self.log_prob, value, advantage.flip(1), target)"),
+    Bug("26", "only the first minibatch of an epoch is used", ROLLOUT,
+        "in torch.split(first_row + order, size, dim=1):", "in torch.split(first_row + order, size, dim=1)[:1]:"),
+    Bug("26b", "the last, smaller minibatch is dropped", ROLLOUT, "in torch.split(first_row + order, size, dim=1):",
+        "in torch.split((first_row + order)[:, : samples // size * size], size, dim=1):"),
+    Bug("27", "the buffer is not overwritten every iteration", ROLLOUT, "        self.observation[:, t] = step.observation",
+        "        self.observation[:, t] = torch.where(self.observation[:, t] == 0, step.observation, self.observation[:, t])"),
+    Bug("28", "advantages are not normalised", PPO, "normalised(batch.advantage) if", "batch.advantage if"),
+    Bug("28b", "advantages are normalised over all agents", PPO, "mean, variance = moments(advantage)",
+        "mean, variance = (m.mean().expand(len(m)) for m in moments(advantage))"),
+    Bug("30", "gradients are not cleared", PPO, "    optimiser.zero_gradient()\n", ""),
+    Bug("31", "gradients are cleared before the step", PPO, "    moving = {", "    optimiser.zero_gradient()\n    moving = {"),
+    Bug("31b", "backward is missing", PPO, "    loss.sum().backward()", "    # loss.sum().backward()"),
+    Bug("32", "the learning rate is annealed to 0 too early", "population/hyperparameters.py", "linear(progress) if", "linear(min(2 * progress, 1)) if"),
+    Bug("33", "the learning rate is a hundred times too large", ADAM, "(learning_rate / correction1)", "(100 * learning_rate / correction1)"),
+    Bug("35", "the standard deviation is used as the log", POLICIES, "action = output + log_std.exp() * noise", "action = output + log_std * noise"),
+    Bug("36", "probabilities are passed as logits", "formulas/distributions.py", "    shifted = logits - ",
+        "    logits = logits.softmax(-1)\n    shifted = logits - "),
+    Bug("37", "actions are the policy's best while collecting", POLICIES, "action = categorical_sample(log_p, noise)",
+        "action = log_p.argmax(-1)"),
+    Bug("38", "the value loss broadcasts (B) against (B, 1)", PPO, "squares = (value - target).square()",
+        "squares = (value.unsqueeze(2) - target.unsqueeze(1)).square().mean(2)"),
+    Bug("clip", "the ratio is clipped on one side only", PPO, "torch.minimum(torch.maximum(ratio, 1 - epsilon), 1 + epsilon)",
+        "torch.minimum(ratio, 1 + epsilon)"),
+    Bug("kl", "the KL estimate is E[-log r], which can be negative", PPO, "kl = (off - log_ratio).mean(1)", "kl = -log_ratio.mean(1)"),
+    Bug("adam", "Adam's bias correction is missing", ADAM, "1 - self.beta1**n for", "1.0 for"),
+    Bug("60", "clipped actions are stored with the log-probability of unclipped ones", ROLLOUT, "self.action[:, t] = action",
+        "self.action[:, t] = action.clamp(-1, 1) if action.is_floating_point() else action"),
+    Bug("61", "actions are not rescaled to the bounds", SPACES, "self._middle + self._half * inside", "inside + 0"),
+    Bug("61b", "bounds are taken to be symmetric", SPACES, "(np.where(self.bounded, low, 0) + high) / 2", "0 * high"),
+    Bug("61c", "all components get the first one's bounds", SPACES, "self._low, self._high = low, high",
+        "low, high = np.full_like(low, low[0]), np.full_like(high, high[0])\n                self._low, self._high = low, high"),
+    Bug("71", "observations are aliased", VECTOR, "self._observation[a, n] = row", "self._observation = self._after"),
+    Bug("72", "the current observation is not advanced", VECTOR, "        self._observation[a, n] = row\n", ""),
+    Bug("73", "next_observation is the one after the reset", VECTOR, "                recordings[n] = self._reset(a, n)\n",
+        "                recordings[n] = self._reset(a, n)\n                self._after[a, n] = self._observation[a, n]\n"),
+    Bug("76", "ends are stored one step late", ROLLOUT, "self.terminated[:, t] = step.terminated",
+        "self.terminated[:, (t + 1) % self.terminated.shape[1]] = step.terminated"),
+    Bug("77", "parallel environments share their seeds", VECTOR, "self._slot(n), episode)", "0, episode)"),
+    Bug("77b", "every episode starts from one seed", VECTOR, "self._slot(n), episode)", "self._slot(n), 0)"),
+    Bug("79", "the step after an end is a reset step that ignores the action", VECTOR,
+        "                recordings[n] = self._reset(a, n)\n                return\n",
+        "                recordings[n] = self._reset(a, n)\n                self._observation[a, n] = row\n                return\n"),
+    Bug("81", "a termination at the time limit is dropped", VECTOR, "self._terminated[a, n] = terminated\n",
+        "self._terminated[a, n] = terminated and not truncated\n"),
+    Bug("82", "termination and truncation are swapped", VECTOR, "self._terminated[a, n] = terminated\n        self._truncated[a, n] = truncated",
+        "self._terminated[a, n] = truncated\n        self._truncated[a, n] = terminated"),
+    Bug("83", "the mean reward is subtracted", NORMALISERS, "return (reward / self.scale[:, None, None])",
+        "return ((reward - reward.mean()) / self.scale[:, None, None])"),
+    Bug("83b", "the discounted return is not reset at ends", NORMALISERS, "torch.where(done[:, t], 0.0, self.discounted_return)",
+        "self.discounted_return"),
+    Bug("84", "the observation statistics move while acting", "networks/actor_critic.py",
+        "return self.policy.mode(self._output(observation))",
+        "self.observe(observation)\n        return self.policy.mode(self._output(observation))"),
+    Bug("84b", "the observation statistics move before the update", PPO, "            with run.stage(\"estimate\"):\n",
+        "            ac.observe(rollout.observation.flatten(1, 2))\n            with run.stage(\"estimate\"):\n"),
+    Bug("84c", "the statistics are not saved", "networks/actor_critic.py", "        if self.normaliser is not None:\n            state |=",
+        "        if self.normaliser is None:\n            state |="),
+    Bug("86", "deterministic evaluation draws random actions", EVALUATION,
+        "policy.act_deterministically(observation)\n                if deterministic",
+        "policy.act(observation, noise[:, t % NOISE_BLOCK])[0]\n                if deterministic"),
+    Bug("87", "evaluation reports scaled returns", VECTOR, "ret=sum(recording.rewards)", "ret=sum(recording.rewards) / 10"),
+    Bug("one-hot", "one-hot observations are normalised", NORMALISERS, "torch.where(self.one_hot, 1.0, (", "torch.where(self.one_hot & False, 1.0, ("),
+    Bug("agents", "a loss couples the agents", PPO, "    loss.sum().backward()", "    loss.sum().square().backward()"),
+    Bug("mask", "a stopped agent is masked by a product", ADAM, "            x[resting] = old",
+        "            x[resting] = x[resting] * 0 + old"),
+    Bug("rank", "γ broadcasts along T instead of A", GAE, "gamma = expand(discount, 3)", "gamma = discount.reshape(1, -1, 1) if reward.shape[1] == len(discount) else expand(discount, 3)"),
+)
+
+
+def main() -> int:
+    lines = [
+        "# Planted bugs and the tests that notice them",
+        "",
+        "Made by `python -m benchmarks.planted_bugs`: each bug alone in a copy of the source; the first test that fails.",
+        "",
+        "| catalogue | bug | file | noticed by |",
+        "|---|---|---|---|",
+    ]
+    missed = 0
+    for bug in BUGS:
+        noticed = plant(bug)
+        missed += noticed is None
+        print(f"{bug.number:>8}  {bug.what}: {noticed or 'NOT NOTICED'}", flush=True)
+        found = f"`{noticed}`" if noticed else "**nothing**"
+        lines.append(f"| {bug.number} | {bug.what} | `{bug.file}` | {found} |")
+    lines += ["", f"{len(BUGS) - missed} of {len(BUGS)} noticed."]
+    (ROOT / "benchmarks" / "results" / "planted_bugs.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return int(missed > 0)
+
+
+def patched(bug: Bug) -> str:
+    """The file's text with the bug in it. Raises `ValueError` if the place to plant it is not there exactly once."""
+    text = (ROOT / "src" / "relook" / bug.file).read_text(encoding="utf-8")
+    if text.count(bug.right) != 1:
+        raise ValueError(f"bug {bug.number}: expected its place once in {bug.file}; found it {text.count(bug.right)} times")
+    return text.replace(bug.right, bug.wrong)
+
+
+def plant(bug: Bug) -> str | None:
+    """The first test that fails with the bug planted; None if all pass."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory)
+        shutil.copytree(ROOT / "src", copy / "src")
+        shutil.copytree(ROOT / "tests", copy / "tests")
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        (copy / "src" / "relook" / bug.file).write_text(patched(bug), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS]
+        # The copy's own source comes first on the path, before the installed one.
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, env=_environment(copy / "src"))
+        found = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", done.stdout, re.MULTILINE)
+        return found[1] if found else None
+
+
+def _environment(source: Path) -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

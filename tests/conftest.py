@@ -1,0 +1,58 @@
+"""What several rooms' tests share: one tiny run made by the command line, and training in this process."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relook import training
+from relook.cli.main import main
+from relook.envs import EnvironmentSpec
+from relook.runs.reading import Run
+from relook.training import Request, prepare, work
+
+TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
+
+
+@pytest.fixture(scope="session")
+def tiny_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+    """The directory, exit status and output of one `relook train` with a worker process."""
+    out, printed = tmp_path_factory.mktemp("tiny") / "run", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = main(["train", "ppo", *TINY.split(), "--out", str(out)])
+    return out, status, printed.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_training: tuple[Path, int, str]) -> Run:
+    """A finished run of two agents, to be read only."""
+    return Run(tiny_training[0])
+
+
+@pytest.fixture(scope="session")
+def train_here() -> Callable[..., Run]:
+    """Trains a tiny run in this process, which takes a tenth of what a worker takes to start."""
+
+    def train(out: Path, spec: EnvironmentSpec, seeds: tuple[int, ...] = (0, 1), **values: list[Any]) -> Run:
+        asked: dict[str, list[Any]] = {"envs": [2], "horizon": [64], "minibatch": [64], "hidden": [(8,)], **values}
+        run = prepare(Request("ppo", spec, seeds, 256, asked, 2, out), workers=1)
+        for unit in run.units:
+            work(run, unit, spec)
+        return Run(run.path)
+
+    return train
+
+
+@pytest.fixture
+def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units are carried out in this process: the workers' own start is tested by few tests, because each takes seconds."""
+
+    def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
+        for unit in run.units:
+            training.work(run, unit, spec)
+        watch()
+
+    monkeypatch.setattr(training, "carry_out", carry_out)

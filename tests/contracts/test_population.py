@@ -1,0 +1,99 @@
+"""An agent is bit for bit the same alone, among others, in any order, and beside other settings."""
+
+from pathlib import Path
+
+import pytest
+from support import numeric, population, state_of, train, work
+
+from relook.algorithms.ppo import Config
+from relook.envs import EnvironmentSpec
+from relook.population import Agent, Agents
+from relook.population.hyperparameters import names
+
+SMALL = Config(envs=3, horizon=13, minibatch=10, epochs=2, hidden=(13, 20))
+"""Nothing in it is a multiple of four."""
+
+WITH_EVERYTHING = Config(
+    envs=3,
+    horizon=13,
+    minibatch=10,
+    epochs=2,
+    hidden=(13, 20),
+    normalise_observations=True,
+    scale_rewards=True,
+    target_kl=0.001,
+    value_clip=0.2,
+    entropy_coefficient=0.01,
+)
+
+ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "HalfCheetah-v5"]
+
+
+@pytest.mark.parametrize("config", [SMALL, WITH_EVERYTHING], ids=["plain", "with everything"])
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_agent_is_the_same_alone_among_others_and_in_any_order(
+    tmp_path: Path, environment: str, config: Config
+) -> None:
+    def trained(name: str, seeds: list[int], of: int) -> dict[str, bytes]:
+        agents = population(config, seeds)
+        return state_of(train(work(tmp_path / name, environment, agents, config, iterations=4)), seeds.index(of))
+
+    alone = trained("alone", [3], of=3)
+    assert trained("among", [0, 1, 2, 3, 4], of=3) == alone
+    assert trained("permuted", [4, 3, 0], of=3) == alone
+    assert trained("neighbour", [4], of=4) != alone
+
+
+FIELDS_THAT_MATTER = {
+    "learning_rate": 3e-4,
+    "discount": 0.5,
+    "gae_lambda": 0.3,
+    "clip": 0.01,
+    "value_clip": 0.01,
+    "value_coefficient": 0.01,
+    "entropy_coefficient": 0.3,
+    "max_gradient_norm": 0.01,
+    "target_kl": 1e-6,
+}
+
+
+@pytest.mark.parametrize("name", names(Config, "numeric"))
+def test_every_numeric_hyperparameter_is_read_per_agent(tmp_path: Path, name: str) -> None:
+    """Beside the default it gives what it gives alone, and something other than the default."""
+    config = Config(envs=4, horizon=16, minibatch=32, epochs=4, hidden=(16,), max_gradient_norm=100.0)
+    other = {name: FIELDS_THAT_MATTER[name]}
+    both = Agents([Agent(0, 3, numeric(config)), Agent(1, 3, numeric(config, **other))])
+    alone = Agents([Agent(0, 3, numeric(config, **other))])
+    together = train(work(tmp_path / "both", "CartPole-v1", both, config, iterations=2))
+    single = train(work(tmp_path / "alone", "CartPole-v1", alone, config, iterations=2))
+    assert state_of(together, 1) == state_of(single, 0)
+    assert state_of(together, 1) != state_of(together, 0)
+
+
+def test_global_random_state_does_not_matter(tmp_path: Path) -> None:
+    import random
+
+    import numpy as np
+    import torch
+
+    def trained(ambient: int) -> dict[str, bytes]:
+        random.seed(ambient)
+        np.random.seed(ambient)  # noqa: NPY002  # the global state is what this test is about
+        torch.manual_seed(ambient)
+        asked = work(tmp_path / str(ambient), "CartPole-v1", population(SMALL, [0, 1]), SMALL, iterations=2)
+        return state_of(train(asked), 0)
+
+    assert trained(1) == trained(2)
+
+
+def test_agents_of_one_seed_get_the_same_episodes_whatever_their_setting(tmp_path: Path) -> None:
+    config = Config(envs=2, horizon=40, minibatch=80, epochs=1, learning_rate=1e-12)
+    agents = Agents([Agent(0, 7, numeric(config)), Agent(1, 7, numeric(config, clip=0.1))])
+    train(work(tmp_path, EnvironmentSpec("CartPole-v1"), agents, config, iterations=2))
+    from relook.runs.files import read_lines
+
+    episodes = read_lines(tmp_path / "episodes.jsonl")
+    keys = ("environment", "episode", "reset_seed", "length", "return", "digest")
+    own = [[tuple(row[key] for key in keys) for row in episodes if row["agent"] == agent] for agent in (0, 1)]
+    assert own[0] == own[1]
+    assert own[0]

@@ -1,0 +1,59 @@
+"""What several test modules share: small units of work, and a look into a training from outside."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from relook.algorithms.ppo import Config, ppo
+from relook.envs import EnvironmentSpec
+from relook.networks import ActorCritic
+from relook.population import Agent, Agents
+from relook.population.hyperparameters import names
+from relook.runs.work import Work
+
+
+def numeric(config: Config, **changed: float) -> dict[str, float]:
+    """The numeric hyper-parameters of a configuration."""
+    values = asdict(config)
+    return {name: values[name] for name in names(Config, "numeric")} | changed
+
+
+def population(config: Config, seeds: Sequence[int]) -> Agents:
+    return Agents([Agent(index, seed, numeric(config)) for index, seed in enumerate(seeds)])
+
+
+def work(
+    directory: Path,
+    environment: str | EnvironmentSpec,
+    agents: Agents,
+    config: Config,
+    *,
+    iterations: int,
+    evaluate_episodes: int = 0,
+) -> Work:
+    spec = EnvironmentSpec(environment) if isinstance(environment, str) else environment
+    return Work(directory, spec, agents, config, iterations * config.steps_each, evaluate_episodes)
+
+
+def train(asked: Work) -> ActorCritic:
+    """Train with PPO and return the networks it ended with."""
+    built: list[ActorCritic] = []
+
+    def catch(*args: Any, **kwargs: Any) -> ActorCritic:
+        built.append(ActorCritic(*args, **kwargs))
+        return built[-1]
+
+    ppo(asked, catch)
+    return built[0]
+
+
+def state_of(actor_critic: ActorCritic, position: int) -> dict[str, bytes]:
+    """One agent's tensors, as bytes: equal only if equal bit for bit."""
+    return {name: tensor[position].numpy().tobytes() for name, tensor in actor_critic.state().items()}
+
+
+def equal_bits(x: Tensor, y: Tensor) -> bool:
+    return x.shape == y.shape and x.contiguous().numpy().tobytes() == y.contiguous().numpy().tobytes()
