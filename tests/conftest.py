@@ -48,9 +48,9 @@ def train_here() -> Callable[..., Run]:
 
 @pytest.fixture
 def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Units are carried out in this process: the workers' own start is tested by few tests, because each takes seconds."""
+    """Units are carried out in this process: few tests start workers, because each takes seconds to start."""
 
-    def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
+    def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None] = lambda: None) -> None:
         for unit in run.units:
             training.work(run, unit, spec)
         watch()

@@ -96,6 +96,8 @@ def prepare(request: Request, workers: int | None = None) -> Run:
             "importable": spec.function is None,
             "observation_space": str(observation.space),
             "action_space": str(action.space),
+            "observation_size": observation.size,
+            "action_kind": str(action.kind),
             "time_limit": limit,
         },
         "steps": request.steps,
@@ -250,7 +252,12 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
     """
     if spec.function is not None:
         for unit in run.units:
-            work(run, unit, spec)
+            try:
+                work(run, unit, spec)
+            except RelookError:
+                raise
+            except Exception as error:
+                raise RelookError(f"unit {unit} failed: {type(error).__name__}: {error}") from error
         return
     waiting = deque(run.units)
     running: dict[int, subprocess.Popen[bytes]] = {}

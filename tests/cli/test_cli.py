@@ -125,10 +125,7 @@ def test_a_wrong_verb_or_directory_is_refused(capsys: pytest.CaptureFixture[str]
         ("--hidden 8,x", "'8,x'"),
         ("--hidden 8,0", "hidden at least 1; found 0"),
         ("--minibatch 129", "at most 128 samples"),
-        (
-            "--envs 2 1",
-            "at most 64 samples; found 65",
-        ),
+        ("--envs 2 1 --minibatch 65", "at most 64 samples"),
     ],
 )
 def test_a_wrong_request_to_train_is_refused_and_leaves_nothing(

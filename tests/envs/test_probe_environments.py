@@ -100,7 +100,7 @@ def test_negative_rewards_cost_less_for_action_one() -> None:
 
 def test_survive_or_quit_pays_survival_up_to_the_limit() -> None:
     assert rewards("SurviveOrQuit", [0] * 20) == [1] * 20
-    assert rewards("SurviveOrQuit", [0, 0, 1]) == [1, 1, 0]
+    assert rewards("SurviveOrQuit", [0, 0, 1]) == [1, 1, 1.5]
     env = make("SurviveOrQuit")
     env.reset()
     assert [env.step(0)[2:4] for _ in range(20)][-1] == (False, True)

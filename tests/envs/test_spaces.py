@@ -81,7 +81,6 @@ def test_one_hot_of_a_simple_space(space: gym.Space[Any], expected: list[bool]) 
     [
         spaces.Sequence(spaces.Discrete(2)),
         spaces.Graph(spaces.Box(0, 1, (2,)), None),
-        spaces.Text(4, charset="ab"),
         spaces.Dict({"fine": spaces.Discrete(2), "not": spaces.Sequence(spaces.Discrete(2))}),
     ],
     ids=str,

@@ -107,7 +107,7 @@ def test_the_masks_that_are_compared_hold_both_flags_each_alone_and_together() -
 
 def one(*numbers: float) -> Tensor:
     """[1, T, 1]."""
-    return torch.tensor(numbers).reshape(1, -1, 1)
+    return torch.tensor(numbers, dtype=torch.float32).reshape(1, -1, 1)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,10 @@ class EnvironmentSpec:
         try:
             if function is not None:
                 env = function(**self.arguments)
+                if not isinstance(env, gym.Env):
+                    raise WrongRequest(
+                        f"expected {self.name} to return a Gymnasium environment; it returned {type(env).__name__}"
+                    )
                 return gym.wrappers.TimeLimit(env, limit) if limit is not None else env
             _check_id(self.name)
             with _quiet_mujoco(self.name):

@@ -86,6 +86,7 @@ class ActionSpace:
             case spaces.Discrete():
                 self.kind = Choices((int(space.n),))
                 self._start: Any = int(space.start)
+                self.dtype = np.dtype(space.dtype)
             case spaces.MultiDiscrete():
                 self.kind = Choices(tuple(int(n) for n in space.nvec.ravel()))
                 self._start = space.start

@@ -144,29 +144,30 @@ class Environments:
     def step(self, action: Tensor) -> Transition:
         """Act in every environment: `action` [A, N, width] as a policy chooses it."""
         actions = self.spaces.action.to_environment(action.numpy())
+        sent = actions.copy()  # what is recorded, even if an environment changes its action in place
         self._before[:] = self._observation
         for a, (envs, recordings) in enumerate(zip(self._envs, self._recordings, strict=True)):
             for n, env in enumerate(envs):
                 if not self.resting[a, n]:
-                    self._step(a, n, env, recordings, actions[a, n])
+                    self._step(a, n, env, recordings[n], sent[a, n], actions[a, n])
         return Transition(
             *map(torch.from_numpy, (self._before, self._after, self._reward, self._terminated, self._truncated))
         )
 
-    def _step(self, a: int, n: int, env: gym.Env[Any, Any], recordings: list[_Recording], action: Any) -> None:
+    def _step(self, a: int, n: int, env: gym.Env[Any, Any], recording: _Recording, sent: Any, action: Any) -> None:
         observation, reward, terminated, truncated, _ = env.step(action)
         row = self._after[a, n]
         self.spaces.observation.write(observation, row)
         reward = float(reward)
-        recordings[n].add(action, reward, row)
+        recording.add(sent, reward, row)
         self._reward[a, n] = reward
         self._terminated[a, n] = terminated
         self._truncated[a, n] = truncated
         if terminated or truncated:
-            self._end(a, n, recordings[n], "terminated" if terminated else "truncated")
+            self._end(a, n, recording, "terminated" if terminated else "truncated")
             self._episode[a, n] += 1
             if self._autoreset:
-                recordings[n] = self._reset(a, n)
+                self._recordings[a][n] = self._reset(a, n)
                 return
             self.resting[a, n] = True
         self._observation[a, n] = row

@@ -1,7 +1,7 @@
 """How good value estimates are, from a rollout."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from relook.formulas.normalisation import moments
@@ -12,12 +12,17 @@ def explained_variance(value: Float[Tensor, "A B"], target: Float[Tensor, "A B"]
 
     It is blind to a constant error: `value_bias` sees that one.
     """
-    _, variance = moments(target)
+    mean, variance = moments(target)
     _, unexplained = moments(target - value)
-    return torch.where(variance > 0, 1 - unexplained / variance, torch.nan)
+    return torch.where(_differ(mean, variance), 1 - unexplained / variance, torch.nan)
 
 
 def value_bias(value: Float[Tensor, "A B"], target: Float[Tensor, "A B"]) -> Float[Tensor, " A"]:
     """mean(value - target) / sd(target): positive if values are too high. NaN if targets are equal."""
-    _, variance = moments(target)
-    return torch.where(variance > 0, (value - target).mean(1) / variance.sqrt(), torch.nan)
+    mean, variance = moments(target)
+    return torch.where(_differ(mean, variance), (value - target).mean(1) / variance.sqrt(), torch.nan)
+
+
+def _differ(mean: Float[Tensor, " A"], variance: Float[Tensor, " A"]) -> Bool[Tensor, " A"]:
+    """Whether numbers with these moments are more than rounding apart."""
+    return variance > 1e-12 * mean.square()

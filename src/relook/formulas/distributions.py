@@ -20,9 +20,9 @@ def log_softmax(logits: Float[Tensor, "... n"]) -> Float[Tensor, "... n"]:
 def categorical_sample(log_p: Float[Tensor, "*batch n"], uniform: Float[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
     """The category in which a uniform number of [0, 1) falls: inversion of the distribution function."""
     cumulative = log_p.exp().cumsum(-1)
-    # Rounding can leave the last cumulative probability below a uniform number that is almost 1: not counting it
-    # keeps the category inside 0 … n-1.
-    return (uniform.unsqueeze(-1) >= cumulative[..., :-1]).sum(-1)
+    # Rounding can leave the sum of the probabilities below a uniform number that is almost 1, and the last categories
+    # may be impossible: on the scale of that sum the number stays below it.
+    return (uniform.unsqueeze(-1) * cumulative[..., -1:] >= cumulative).sum(-1)
 
 
 def categorical_log_prob(log_p: Float[Tensor, "*batch n"], category: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -124,7 +124,7 @@ class ActorCritic:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that acting and valuing need: learned tensors [A, …] and the normaliser's statistics."""
-        state = {name: tensor.contiguous() for name, tensor in self._learned().items()}
+        state = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in self._learned().items()}
         if self.normaliser is not None:
             state |= {f"normaliser/{name}": tensor for name, tensor in self.normaliser.state().items()}
         return state

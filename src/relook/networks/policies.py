@@ -5,7 +5,7 @@ log-probabilities and entropies. Actions are those of `relook.envs.ActionSpace`:
 [-1, 1] stands for the bounds.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,7 @@ IMPOSSIBLE = -1e30
 """Logit of an option that does not exist: its probability is exactly 0, and 0 times it is 0, not NaN."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """What an actor-critic needs of a policy head."""
 

@@ -29,6 +29,17 @@ def _load(run: Run, unit: int, spaces: Spaces, positions: list[int]) -> ActorCri
     return actor_critic
 
 
+def _check_spaces(run: Run, spec: EnvironmentSpec, found: Spaces) -> None:
+    """Raise `WrongRequest` if the run's agents cannot live in an environment with these spaces."""
+    trained_in = run.record["environment"]
+    sizes = {"observation": trained_in.get("observation_size"), "action": trained_in.get("action_kind")}
+    if sizes != {"observation": found.observation.size, "action": str(found.action.kind)}:
+        raise WrongRequest(
+            f"expected an environment with the run's spaces, {trained_in.get('observation_space')} and "
+            f"{trained_in.get('action_space')}; {spec.name} has {found.observation.space} and {found.action.space}"
+        )
+
+
 class TrainedAgent:
     """One agent of a run. `act` takes an observation as the environment gives it and returns an action for it."""
 
@@ -74,6 +85,7 @@ def evaluate(
         records = [agent for agent in run.agents if agent.unit == unit]
         agents = Agents([Agent(record.agent, record.seed) for record in records])
         evaluation = Evaluation(spec, agents, episodes, modes=(deterministic,), purpose="evaluate-afresh")
+        _check_spaces(run, spec, evaluation.envs.spaces)
         actor_critic = _load(run, unit, evaluation.envs.spaces, list(range(len(records))))
         [(_, played)] = evaluation(actor_critic)
         evaluation.envs.close()

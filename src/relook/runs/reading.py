@@ -57,6 +57,9 @@ class Run:
             self.steps = int(self.record["steps"])
             self._environment = dict(self.record["environment"])
             self.environment_name = str(self._environment["name"])
+            self._environment_options = tuple(
+                self._environment[key] for key in ("arguments", "max_episode_steps", "reset_seed")
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise RelookError(
                 f"expected a complete record in {self.path / 'run.json'}; found it damaged: {error!r}"
@@ -76,20 +79,19 @@ class Run:
         """
         from relook.envs import EnvironmentSpec
 
-        record = self._environment
         name = self.environment_name
-        if not record.get("importable", True):
+        if not self._environment.get("importable", True):
             raise WrongRequest(f"the environment of this run is a function that cannot be imported: {name}")
         if ":" in name and name != trusted:
             raise WrongRequest(
                 f"this run's environment imports code, {name}, and relook imports nothing because a file says so; "
                 f"repeat it: --env {name}"
             )
-        return EnvironmentSpec(name, record["arguments"], record["max_episode_steps"], record["reset_seed"])
+        return EnvironmentSpec(name, *self._environment_options)
 
     def _frame(self, name: str) -> pl.DataFrame:
         rows = [
-            {"unit": unit, **row}
+            {"unit": unit, **{k: number(v) if v in ("inf", "-inf") else v for k, v in row.items()}}
             for unit in self.units
             for row in read_lines(self.unit_directory(unit) / f"{name}.jsonl")
         ]
