@@ -7,7 +7,12 @@ READY := .venv/ready
 .PHONY: demo test check lint types docs bench clean
 
 demo: $(READY)        ## train ten PPO agents on CartPole-v1 and look at them
-	$(BIN)/relook demo
+	@out=runs/demo-$$(date +%Y%m%d-%H%M%S) && \
+	$(BIN)/relook train ppo --env CartPole-v1 --seeds 10 --steps 100000 --out $$out && \
+	$(BIN)/relook plot $$out && \
+	echo "Put .venv/bin on your path (. .venv/bin/activate) and try the commands above, or:" && \
+	echo "  relook train ppo --env Pendulum-v1 --steps 300000" && \
+	echo "  relook train ppo --help"
 
 test: $(READY)        ## all tests, on two cores
 	$(BIN)/python -m pytest -q -n 2
@@ -24,9 +29,10 @@ types: $(READY)       ## strict types
 docs: $(READY)        ## the documentation names only what exists
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: $(READY)       ## the longer learning runs and the bit-for-bit matrix (about an hour)
+bench: $(READY)       ## bit for bit over the whole matrix, learning over many seeds, planted bugs (about two hours)
 	$(BIN)/python -m benchmarks.bit_for_bit
 	$(BIN)/python -m benchmarks.learning
+	$(BIN)/python -m benchmarks.planted_bugs
 
 clean:                ## remove the environment and caches; runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,1 +1,1 @@
-"""What takes longer than a test may: learning results, the bit-for-bit matrix, planted bugs. Results lie in results/."""
+"""What takes longer than a test may: learning, the bit-for-bit matrix, planted bugs. results/ holds what came out."""

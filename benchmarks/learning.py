@@ -56,7 +56,8 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as directory:
             out = Path(directory) / "run"
             subprocess.run(
-                [sys.executable, "-m", "relook.cli", "train", "ppo", *task.options.split(), "--out", str(out)], check=True
+                [sys.executable, "-m", "relook.cli", "train", "ppo", *task.options.split(), "--out", str(out)],
+                check=True,
             )
             run = Run(out)
             seeds = pl.DataFrame({"agent": [a.agent for a in run.agents], "seed": [a.seed for a in run.agents]})

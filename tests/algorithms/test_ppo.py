@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import equal_bits, population, train, work
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -33,6 +32,7 @@ from relook.networks import ActorCritic
 from relook.population import Adam, Agents
 from relook.population.hyperparameters import Hyperparameters
 from relook.runs.files import read_lines
+from support import equal_bits, population, train, work
 
 INF = float("inf")
 
@@ -263,7 +263,7 @@ def test_the_kl_stop_can_end_the_policy_alone() -> None:
     agents = population(config, [0])
     moved = {}
     for stops in ("both", "policy"):
-        own = replace(config, kl_stops=stops)  # type: ignore[arg-type]
+        own = replace(config, kl_stops=stops)
         rollout, ac, optimiser, h = filled_rollout("CartPole-v1", own, agents)
         estimates = estimate(ac, rollout, rollout.reward, h)
         diagnostics = update(ac, optimiser, rollout.minibatches(agents, 0, 5, 16, *estimates), own, h)
@@ -322,7 +322,7 @@ def test_every_stored_transition_is_the_one_that_happened(tmp_path: Path, rollou
     whole = {name: torch.cat([rollout[name] for rollout in stored], 1) for name in stored[0]}
     observation, following, action = whole["observation"], whole["next_observation"], whole["action"]
     # Environments are numbered as they are made, agent by agent, before those of the replay check.
-    assert observation[..., 0].unique().tolist() == list(range(9))
+    assert torch.unique(observation[..., 0]).tolist() == list(range(9))
     for a, n in itertools.product(range(3), range(3)):
         number, episode, step = a * 3 + n, 0, 0
         for t in range(28):

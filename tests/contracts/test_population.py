@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from support import numeric, population, state_of, train, work
 
 from relook.algorithms.ppo import Config
 from relook.envs import EnvironmentSpec
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import names
+from support import numeric, population, state_of, train, work
 
 SMALL = Config(envs=3, horizon=13, minibatch=10, epochs=2, hidden=(13, 20))
 """Nothing in it is a multiple of four."""

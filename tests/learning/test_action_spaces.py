@@ -7,11 +7,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from support import population, train, work
 
 from relook.algorithms.ppo import Config
 from relook.envs import EnvironmentSpec
 from relook.runs.files import read_lines
+from support import population, train, work
 
 CONFIG = Config(envs=8, horizon=16, minibatch=64, epochs=6, hidden=(16,), learning_rate=1e-2)
 

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support import population, train, work
 from torch import Tensor
 
 from relook.algorithms import ppo as ppo_module
 from relook.algorithms.ppo import Config
-from relook.envs import EnvironmentSpec, Environments
+from relook.envs import Environments, EnvironmentSpec
 from relook.envs.probes import InsideBounds
 from relook.formulas.returns import gae
 from relook.networks import ActorCritic
 from relook.population import RewardScaler
 from relook.runs.evaluation import Evaluation
+from support import population, train, work
 
 QUICK = Config(envs=8, horizon=16, minibatch=64, epochs=6, hidden=(16,), learning_rate=5e-3)
 SEEDS = [0, 1]

@@ -70,9 +70,16 @@ class Theirs:
         return norm
 
 
-@pytest.mark.parametrize("together", [False, True], ids=["clipped apart", "clipped together"])
-@pytest.mark.parametrize("max_norm", [NEVER_CLIPPED, MAX_NORM], ids=["never clipped", "clipped"])
-@pytest.mark.parametrize("names", [("policy",), ("policy", "value")])
+@pytest.mark.parametrize(
+    ("names", "max_norm", "together"),
+    [
+        (("policy",), NEVER_CLIPPED, False),
+        (("policy",), MAX_NORM, False),
+        (("policy", "value"), MAX_NORM, False),
+        (("policy", "value"), MAX_NORM, True),
+    ],
+    ids=["never clipped", "clipped", "two groups clipped apart", "two groups clipped together"],
+)
 def test_every_agent_moves_as_torchs_adam_and_clipping_move_it(
     names: tuple[str, ...], max_norm: Tensor, together: bool
 ) -> None:

@@ -1,0 +1,103 @@
+"""The documentation names only what exists, and its examples run."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from relook.algorithms import algorithm
+from relook.cli.main import VERBS
+from relook.cli.options import parse
+from relook.cli.train import form_for
+
+ROOT = Path(__file__).parents[2]
+WHERE = (ROOT / "docs" / "where-is-it.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LOG.md",
+    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+]
+
+
+def resolve(name: str) -> object:
+    """The object that a dotted name means."""
+    parts = name.split(".")
+    for depth in range(len(parts), 0, -1):
+        try:
+            found: object = import_module(".".join(parts[:depth]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[depth:]:
+            found = getattr(found, part)
+        return found
+    raise ModuleNotFoundError(name)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(relook(?:\.\w+)+)`", WHERE))))
+def test_every_symbol_of_where_is_it_exists_and_is_documented(name: str) -> None:
+    assert resolve(name).__doc__
+
+
+def test_where_is_it_is_not_empty() -> None:
+    assert len(re.findall(r"`relook\.", WHERE)) > 40
+
+
+def tree_entries() -> dict[str, str]:
+    """Path and meaning of every line of the README's file tree."""
+    [block] = re.findall(r"```\n(src/relook/.*?)```", README, re.DOTALL)
+    entries, folders = {}, [""]
+    for line in block.splitlines():
+        indent = (len(line) - len(line.lstrip())) // 2
+        name, _, meaning = line.strip().partition("  ")
+        folders[indent + 1 :] = []
+        entries["".join(folders) + name] = meaning.strip()
+        folders.append(name)
+    return entries
+
+
+def test_the_file_tree_has_a_line_for_each_file_and_no_other() -> None:
+    entries = tree_entries()
+    source = ROOT / "src" / "relook"
+    files = {
+        f"src/relook/{p.relative_to(source)}"
+        for p in source.rglob("*.py")
+        if p.name not in ("__init__.py", "__main__.py")
+    }
+    assert {path for path in entries if path.endswith(".py")} == files
+    assert all(meaning for path, meaning in entries.items() if path != "src/relook/")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def commands() -> list[str]:
+    """All `relook …` command lines of the pages, without comments."""
+    lines = [line for page in PAGES for line in (ROOT / page).read_text(encoding="utf-8").splitlines()]
+    found = [line.split("#")[0].strip().removeprefix("$ ") for line in lines]
+    return sorted({line for line in found if re.match(r"relook [a-z]", line)})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_in_the_pages_are_understood(command: str) -> None:
+    verb, *words = command.split()[1:]
+    assert verb in VERBS
+    if verb == "train":
+        parse(form_for(algorithm(words[0])), "train", words[1:])
+    else:
+        parse(import_module(f"relook.cli.{verb}").Form, verb, words)
+
+
+def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert "action" in names
