@@ -35,12 +35,12 @@ TASKS = (
     Task("frozenlake", "--env FrozenLake-v1 --env-arg is_slippery=false --steps 50000 --seeds 10", 1),
     Task(
         "cartpole-clipped-together",
-        "--env CartPole-v1 --steps 100000 --seeds 50 --first-seed 100 --clip-together True --scale-rewards False",
+        "--env CartPole-v1 --steps 100000 --seeds 20 --first-seed 100 --clip-together True --scale-rewards False",
         475,
     ),
     Task(
         "cartpole-normalised",
-        "--env CartPole-v1 --steps 100000 --seeds 50 --first-seed 100 --normalise-observations True",
+        "--env CartPole-v1 --steps 100000 --seeds 20 --first-seed 100 --normalise-observations True",
         475,
     ),
 )

@@ -156,6 +156,8 @@ def test_a_function_that_cannot_be_imported_trains_here_and_says_so(
     assert run.agent_summaries[0]["status"] == "finished"
     with pytest.raises(WrongRequest, match="cannot be imported"):
         run.environment()
+    observation = np.zeros(Short().observation_space.shape or (), dtype=np.float32)
+    assert Short().action_space.contains(run.agent(0, env=local).act(observation))
 
 
 def test_a_failure_in_this_process_is_recorded_and_raised_like_a_workers(tmp_path: Path) -> None:
@@ -169,3 +171,29 @@ def test_an_environment_is_known_by_its_importable_name() -> None:
     assert environment_spec(Short, {}, None).function is None
     assert environment_spec(lambda: gym.make("CartPole-v1"), {}, None).function is not None
     assert environment_spec("Pendulum-v1", {"g": 1.0}, 7) == EnvironmentSpec("Pendulum-v1", {"g": 1.0}, 7)
+
+
+@pytest.mark.parametrize("hidden", [(8, 4), [8, 4], [(8, 4)], [[8, 4]]])
+def test_sizes_from_python_are_one_value_unless_they_are_lists_of_sizes(tmp_path: Path, hidden: Any) -> None:
+    tiny = {**TINY, "hidden": hidden}
+    run = train("ppo", lambda: gym.make("CartPole-v1"), seeds=1, out=tmp_path / "run", **tiny)
+    assert [agent.hyperparameters["hidden"] for agent in run.agents] == [[8, 4]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("learning_rate", "fast", "of type float"),
+        ("horizon", 16.5, "of type int"),
+        ("anneal_clip", 1, "of type bool"),
+        ("activation", "swish", "'tanh' or 'relu'"),
+        ("hidden", (8, "wide"), "a tuple of sizes"),
+        ("discount", True, "of type float"),
+    ],
+)
+def test_values_of_another_type_are_refused_before_anything_starts(
+    tmp_path: Path, name: str, value: Any, said: str
+) -> None:
+    with pytest.raises(WrongRequest, match=f"expected {name} .*{said}"):
+        plan(tmp_path, **{name: [value]})
+    assert not (tmp_path / "run").exists()

@@ -221,10 +221,11 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def steps_each(run: Run) -> set[int]:
-    """Environment steps per agent in one iteration, of every setting of a run."""
+def planned_steps(run: Run) -> list[int]:
+    """The environment steps that each agent will make: what was asked for, rounded down to its whole iterations."""
     config = algorithm(run.algorithm).config
-    return {config(**_typed(config, agent.hyperparameters)).steps_each for agent in run.agents}
+    each = [config(**_typed(config, agent.hyperparameters)).steps_each for agent in run.agents]
+    return [whole_iterations(run.steps, steps) * steps for steps in each]
 
 
 def work(run: Run, unit: int, spec: EnvironmentSpec) -> None:
@@ -306,7 +307,8 @@ def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Pope
 
 
 def train(
-    algorithm: str,
+    algorithm_name: str,
+    /,
     env: str | Callable[..., gym.Env[Any, Any]],
     *,
     steps: int,
@@ -325,11 +327,11 @@ def train(
     """
     spec = environment_spec(env, env_args or {}, max_episode_steps)
     request = Request(
-        algorithm,
+        algorithm_name,
         spec,
         range(seeds) if isinstance(seeds, int) else tuple(seeds),
         steps,
-        {name: value if isinstance(value, list) else [value] for name, value in hyperparameters.items()},
+        {name: _values(algorithm_name, name, value) for name, value in hyperparameters.items()},
         evaluate_episodes,
         Path(out) if out is not None else None,
     )
@@ -342,13 +344,22 @@ def train(
     return Run(run.path)
 
 
+def _values(name: str, hyperparameter: str, value: Any) -> list[Any]:
+    """What Python was given for a hyper-parameter, as a list of values: a list, but for sizes a list of sequences."""
+    config = algorithm(name).config
+    if isinstance({f.name: f.default for f in fields(config)}.get(hyperparameter), tuple):
+        several = isinstance(value, list) and any(isinstance(part, list | tuple) for part in value)
+        return [tuple(sizes) for sizes in value] if several else [tuple(value)]
+    return value if isinstance(value, list) else [value]
+
+
 def environment_spec(
     env: str | Callable[..., gym.Env[Any, Any]], arguments: Mapping[str, Any], max_episode_steps: int | None
 ) -> EnvironmentSpec:
     """The spec of an environment given by name or as a function, by its importable name if it has one."""
     if isinstance(env, str):
         return EnvironmentSpec(env, arguments, max_episode_steps)
-    module, name = env.__module__, env.__qualname__
+    module, name = env.__module__, getattr(env, "__qualname__", type(env).__name__)
     if module != "__main__" and getattr(sys.modules.get(module), name, None) is env:
         return EnvironmentSpec(f"{module}:{name}", arguments, max_episode_steps)
     return EnvironmentSpec(name, arguments, max_episode_steps, function=env)

@@ -51,6 +51,16 @@ class Failing(gym.Wrapper[Any, Any, Any, Any]):
         return super().step(action)
 
 
+class Infinite(gym.RewardWrapper[Any, Any]):
+    """CartPole with rewards that are no numbers to learn from."""
+
+    def __init__(self) -> None:
+        super().__init__(gym.make("CartPole-v1", max_episode_steps=10))
+
+    def reward(self, reward: Any) -> float:
+        return float("inf")
+
+
 def no_environment() -> int:
     return 3
 
@@ -106,6 +116,8 @@ def test_a_wrong_verb_or_directory_is_refused(capsys: pytest.CaptureFixture[str]
         (f"--env {__name__}:nothing", "nothing"),
         (f"--env {__name__}:no_environment", "no_environment"),
         ("--env no_such_module:thing", "'no_such_module'"),
+        ("--env math:sqrt", "math:sqrt"),
+        ("--env :CartPole-v1", ":CartPole-v1"),
         ("--env-arg is_slippery", "KEY=VALUE"),
         ("--env-arg =3", "KEY=VALUE"),
         ("--env-arg nonsense=3", "nonsense=3"),
@@ -305,6 +317,22 @@ def test_several_values_multiply_the_agents_and_structural_ones_split_the_work(
     )
     assert call("plot", run) == 0
     assert (run / "learning-curves.png").is_file()
+
+
+def test_infinite_returns_do_not_stop_training(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, work_here: None
+) -> None:
+    assert call(*QUICK, "--env", f"{__name__}:Infinite", "--seeds", "1", "--out", tmp_path / "run") == 0
+    capsys.readouterr()
+    assert call("show", tmp_path / "run", "--json") == 0
+    shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert shown["agents"][0]["final_return"] == "inf"
+
+
+def test_infinite_returns_are_valid_json(capsys: pytest.CaptureFixture[str], tiny_run: Run) -> None:
+    assert call("evaluate", tiny_run.path, "--env", f"{__name__}:Infinite", "--json", "--episodes", "1") == 0
+    evaluated = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [agent["returns"] for agent in evaluated["agents"]] == [["inf"], ["inf"]]
 
 
 def test_arguments_and_limits_of_the_environment_are_recorded_and_used(tmp_path: Path, work_here: None) -> None:

@@ -132,7 +132,7 @@ def test_a_module_may_register_the_id(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_missing_module_is_named() -> None:
-    with pytest.raises(WrongRequest, match="'no_such_module' to be importable"):
+    with pytest.raises(WrongRequest, match="'no_such_module:thing' to be importable"):
         EnvironmentSpec("no_such_module:thing").make()
 
 

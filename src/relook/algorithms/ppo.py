@@ -313,9 +313,8 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
                 diagnostics = update(ac, optimiser, batches, config, h)
                 ac.observe(rollout.observation.flatten(1, 2))
 
-            with run.stage("record"):
-                diagnostics |= quality(estimates, rollout, envs.spaces, scaler.scale)
-                diagnostics["value_loss"] *= scaler.scale**2
-                diagnostics["learning_rate"] = h.learning_rate
-                run.record(diagnostics, envs.finished_episodes())
+            diagnostics |= quality(estimates, rollout, envs.spaces, scaler.scale)  # record
+            diagnostics["value_loss"] *= scaler.scale**2
+            diagnostics["learning_rate"] = h.learning_rate
+            run.record(diagnostics, envs.finished_episodes())
         envs.close()

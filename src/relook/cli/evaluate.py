@@ -42,6 +42,7 @@ def run(arguments: Sequence[str]) -> None:
     from relook.cli.tables import scores_table, setting_name
     from relook.envs import EnvironmentSpec
     from relook.runs.acting import evaluate
+    from relook.runs.files import plain
     from relook.runs.reading import Run
 
     evaluated = Run(form.run)
@@ -59,7 +60,7 @@ def run(arguments: Sequence[str]) -> None:
             {"agent": agent.agent, "seed": agent.seed, "returns": returns[agent.agent]} for agent in evaluated.agents
         ]
         asked = {"environment": spec.name, "arguments": dict(spec.arguments), "stochastic": form.stochastic}
-        print(json.dumps({**asked, "agents": agents}, indent=1))
+        print(json.dumps(plain({**asked, "agents": agents}), indent=1, allow_nan=False))
         return
     scores: dict[str, list[tuple[int, float]]] = {}
     for agent in evaluated.agents:

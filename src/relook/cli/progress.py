@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from relook.runs.files import number
 from relook.runs.reading import Run
 
 
@@ -34,7 +35,8 @@ class _Tail:
 class Progress:
     """Share done, return so far over agents, steps per second, time left, what stopped. Nothing if no terminal."""
 
-    def __init__(self, run: Run, stream: TextIO) -> None:
+    def __init__(self, run: Run, steps: int, stream: TextIO) -> None:
+        """`steps` is what all agents will make together."""
         self._run = run
         self._steps = {agent.agent: 0 for agent in run.agents}
         self._returns: dict[int, float] = {}
@@ -56,9 +58,7 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         title = f"{run.algorithm} {run.environment_name} × {len(run.agents)}"
-        self._task = self._bar.add_task(
-            title, total=run.steps * len(run.agents), returns="starting", speed="", notes=""
-        )
+        self._task = self._bar.add_task(title, total=steps, returns="starting", speed="", notes="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -74,7 +74,7 @@ class Progress:
         for row in (row for tail in self._metrics for row in tail.read()):
             self._steps[row["agent"]] = row["steps"]
             if row["episode_return"] is not None:
-                self._returns[row["agent"]] = row["episode_return"]
+                self._returns[row["agent"]] = number(row["episode_return"])
             self._began = self._began or time.monotonic()
         for unit, tail in self._events.items():
             for event in tail.read():

@@ -77,8 +77,7 @@ def run(arguments: Sequence[str]) -> None:
     from relook.cli.tables import print_settings
     from relook.envs import EnvironmentSpec
     from relook.runs.reading import Run
-    from relook.runs.unit import whole_iterations
-    from relook.training import Request, available_cores, carry_out, prepare, steps_each
+    from relook.training import Request, available_cores, carry_out, planned_steps, prepare
 
     spec = EnvironmentSpec(form.env, environment_arguments(form.env_arg), form.max_episode_steps, form.reset_seed)
     request = Request(
@@ -92,9 +91,10 @@ def run(arguments: Sequence[str]) -> None:
     )
     workers = form.workers if form.workers is not None else available_cores()
     prepared = prepare(request, workers)
-    for steps in sorted({whole_iterations(form.steps, each) * each for each in steps_each(prepared)} - {form.steps}):
+    planned = planned_steps(prepared)
+    for steps in sorted({*planned} - {form.steps}):
         print(f"{form.steps:,} steps are rounded down to whole iterations: {steps:,}", file=sys.stderr)
-    with Progress(prepared, sys.stderr) as progress:
+    with Progress(prepared, sum(planned), sys.stderr) as progress:
         carry_out(prepared, spec, workers, progress.update)
     finished = Run(prepared.path)
     print_settings(finished)

@@ -56,12 +56,10 @@ class EnvironmentSpec:
         except gym.error.DependencyNotInstalled as error:
             raise WrongRequest(f"the environment {self.name} needs a package that is not installed: {error}") from error
         except (TypeError, KeyError, ValueError, AssertionError) as error:
-            if self.arguments:
-                given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
-                raise WrongRequest(
-                    f"the environment {self.name} refused the arguments {given}: {error}; check names and values"
-                ) from error
-            raise
+            given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+            raise WrongRequest(
+                f"the environment {self.name} refused the arguments {given or '(none)'}: {error}; check them"
+            ) from error
 
 
 def _function(name: str) -> Callable[..., gym.Env[Any, Any]] | None:
@@ -71,10 +69,10 @@ def _function(name: str) -> Callable[..., gym.Env[Any, Any]] | None:
     module_name, attribute = name.split(":", 1)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise WrongRequest(
-            f"expected the environment's module {module_name!r} to be importable; it is not ({error}); install it or "
-            f"run where it lies"
+            f"expected the module of the environment {name!r} to be importable; it is not ({error}); install it or run "
+            f"where it lies"
         ) from error
     function = getattr(module, attribute, None)
     return function if callable(function) else None
@@ -96,7 +94,7 @@ def _check_id(name: str) -> None:
         return
     if version is None:
         raise WrongRequest(f"expected an environment id with its version; found {name!r}; use {newest.id}")
-    if name not in registry:
+    if name.split(":", 1)[-1] not in registry:
         raise WrongRequest(f"the environment {name} does not exist; use {newest.id}")
     if _is_gymnasiums(newest):
         raise WrongRequest(f"the environment {name} is out of date and was replaced; use {newest.id}")

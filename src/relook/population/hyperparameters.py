@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import field, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxtyping import Float
 from torch import Tensor
@@ -37,11 +37,14 @@ def names(config: type[Any], kind: str) -> list[str]:
 
 
 def check(config: type[Any], values: Mapping[str, Any]) -> None:
-    """Raise `WrongRequest` for a hyper-parameter that does not exist or lies outside its limits."""
-    known = {f.name: f for f in fields(config)}
+    """Raise `WrongRequest` for a hyper-parameter that does not exist, and a value of another type or out of limits."""
+    known, types = {f.name: f for f in fields(config)}, get_type_hints(config)
     for name, value in values.items():
         if name not in known:
             raise WrongRequest(f"there is no hyper-parameter {name!r}; expected one of {', '.join(known)}")
+        if not _is_a(value, types[name]):
+            choices = " or ".join(map(repr, get_args(types[name]))) if get_origin(types[name]) is Literal else ""
+            raise WrongRequest(f"expected {name} {choices or f'of type {_type_name(types[name])}'}; found {value!r}")
         above, low, high = known[name].metadata["limits"]
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, bool | str):
@@ -51,6 +54,21 @@ def check(config: type[Any], values: Mapping[str, Any]) -> None:
                 limits += [f"at least {low:g}"] if low > -math.inf else []
                 limits += [f"at most {high:g}"] if high < math.inf else []
                 raise WrongRequest(f"expected {name} {' and '.join(limits) or 'to be a number'}; found {number}")
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether a value is of the type that a `Config` declares. An int is a float; a bool is no number."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_a(part, get_args(kind)[0]) for part in value)
+    if kind is bool:
+        return isinstance(value, bool)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+
+
+def _type_name(kind: Any) -> str:
+    return "a tuple of sizes" if get_origin(kind) is tuple else str(kind.__name__)
 
 
 class Hyperparameters:

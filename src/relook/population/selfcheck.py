@@ -20,7 +20,7 @@ def agents_are_independent(agents: Agents, rehearse: Callable[[Agents], Mapping[
     strangers = [Agent(-1 - i, first.seed + 1 + i, first.hyperparameters) for i in range(NEIGHBOURS)]
     company = Agents([*agents, *strangers]) if len(agents) <= NEIGHBOURS else agents
     together = rehearse(company)
-    for position in {0, len(agents) - 1}:
+    for position in {0, len(agents) // 2, len(agents) - 1}:
         alone = rehearse(Agents([company[position]]))
         # Bytes, not values: NaN must equal itself, and +0 must not equal -0.
         if any(x[0].numpy().tobytes() != together[name][position].numpy().tobytes() for name, x in alone.items()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -57,9 +57,8 @@ class Run:
             self.steps = int(self.record["steps"])
             self._environment = dict(self.record["environment"])
             self.environment_name = str(self._environment["name"])
-            self._environment_options = tuple(
-                self._environment[key] for key in ("arguments", "max_episode_steps", "reset_seed")
-            )
+            keys = ("arguments", "max_episode_steps", "reset_seed")
+            self._environment_options: dict[str, Any] = {key: self._environment[key] for key in keys}
         except (KeyError, TypeError, ValueError) as error:
             raise RelookError(
                 f"expected a complete record in {self.path / 'run.json'}; found it damaged: {error!r}"
@@ -72,22 +71,27 @@ class Run:
     def unit_directory(self, unit: int) -> Path:
         return self.path / "units" / str(unit)
 
-    def environment(self, trusted: str | None = None) -> EnvironmentSpec:
+    def environment(self, trusted: str | Callable[..., Any] | None = None) -> EnvironmentSpec:
         """The spec of the run's environment.
 
-        A name that makes relook import a module is only taken from the record if the user repeats it (`trusted`).
+        A name that makes relook import a module is only taken from the record if the user repeats it (`trusted`); a
+        function that cannot be imported is handed in again.
         """
         from relook.envs import EnvironmentSpec
 
         name = self.environment_name
+        if callable(trusted):
+            return EnvironmentSpec(name, **self._environment_options, function=trusted)
         if not self._environment.get("importable", True):
-            raise WrongRequest(f"the environment of this run is a function that cannot be imported: {name}")
+            raise WrongRequest(
+                f"this run's environment is a function that cannot be imported, {name}; hand it in from Python: env="
+            )
         if ":" in name and name != trusted:
             raise WrongRequest(
                 f"this run's environment imports code, {name}, and relook imports nothing because a file says so; "
                 f"repeat it: --env {name}"
             )
-        return EnvironmentSpec(name, *self._environment_options)
+        return EnvironmentSpec(name, **self._environment_options)
 
     def _frame(self, name: str) -> pl.DataFrame:
         rows = [
@@ -170,8 +174,8 @@ class Run:
         names = self.agents[0].hyperparameters
         return [name for name in names if len({str(agent.hyperparameters[name]) for agent in self.agents}) > 1]
 
-    def agent(self, index: int, *, env: str | None = None) -> TrainedAgent:
-        """A trained agent that acts. `env` repeats an environment's name that imports code."""
+    def agent(self, index: int, *, env: str | Callable[..., Any] | None = None) -> TrainedAgent:
+        """A trained agent that acts. `env` repeats a name that imports code, or hands in the environment's function."""
         from relook.runs.acting import TrainedAgent
 
         return TrainedAgent(self, index, self.environment(env))

@@ -27,3 +27,21 @@ def mean_interval(scores: NDArray[np.float64], level: float = 0.95, axis: int = 
         return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     reach = stats.t.ppf(0.5 + level / 2, n - 1) * scores.std(axis, ddof=1) / np.sqrt(n)
     return mean - reach, mean + reach
+
+
+def iqm_interval(
+    scores: NDArray[np.float64], level: float = 0.95, resamples: int = 2000
+) -> tuple[NDArray[np.float64], ...]:
+    """Low and high end of an interval for the IQM over the last axis, the seeds. NaN for a single seed.
+
+    IQM ± t·√(n/(n-1))·SE with the standard error of `resamples` bootstrap samples of whole seeds: the correction
+    repairs most of what a percentile bootstrap under-covers when seeds are few. The same scores give the same interval.
+    """
+    n = scores.shape[-1]
+    centre = stats.trim_mean(scores, 0.25, axis=-1)
+    if n < 2:
+        return np.full_like(centre, np.nan), np.full_like(centre, np.nan)
+    chosen = np.random.default_rng(0).integers(n, size=(resamples, n))
+    error = stats.trim_mean(scores[..., chosen], 0.25, axis=-1).std(-1)
+    reach = stats.t.ppf(0.5 + level / 2, n - 1) * np.sqrt(n / (n - 1)) * error
+    return centre - reach, centre + reach

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 
-from relook.statistics.aggregates import iqm, mean_interval
+from relook.statistics.aggregates import iqm, iqm_interval, mean_interval
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito's palette, which colour-blind readers can tell apart."""
@@ -22,10 +22,10 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def learning_curves(curves: Mapping[str, Curve], path: Path, *, title: str, y_label: str, centre: str = "mean") -> None:
-    """Draw one PNG: every seed as a thin line, their mean or IQM as a thick one, and a band around the mean.
+    """Draw one PNG: every seed as a thin line, their mean or IQM as a thick one, and a band of its 95 % interval.
 
-    The band is Student's 95 % interval for the mean, at each step by itself; it is left out around an IQM and for a
-    single seed.
+    The band holds at each step by itself: Student's for a mean, a corrected bootstrap for an IQM; a single
+    seed has none.
     """
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for i, (name, (steps, scores)) in enumerate(curves.items()):
@@ -35,8 +35,8 @@ def learning_curves(curves: Mapping[str, Curve], path: Path, *, title: str, y_la
         middle = scores.mean(1) if centre == "mean" else np.array([iqm(row) for row in scores])
         what = f"{centre if centre == 'IQM' else 'mean'} of {seeds} seed{'s' if seeds > 1 else ''}"
         axes.plot(steps, middle, color=colour, linewidth=2.2, linestyle=style, label=f"{name}  ({what})".strip())
-        if centre == "mean" and seeds > 1:
-            low, high = mean_interval(scores, axis=1)
+        if seeds > 1:
+            low, high = mean_interval(scores, axis=1) if centre == "mean" else iqm_interval(scores)
             axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.set_xlabel("environment steps per agent")
     axes.set_ylabel(y_label)
@@ -45,7 +45,7 @@ def learning_curves(curves: Mapping[str, Curve], path: Path, *, title: str, y_la
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    note = "thin: single seeds" + (" · band: 95 % interval of the mean (t)" if centre == "mean" else "")
+    note = f"thin: single seeds · band: 95 % interval of the {centre}, at each step by itself"
     # Below the axes: however many settings there are, the legend never covers a curve.
     axes.legend(
         title=note,
