@@ -195,5 +195,5 @@ def test_values_of_another_type_are_refused_before_anything_starts(
     tmp_path: Path, name: str, value: Any, said: str
 ) -> None:
     with pytest.raises(WrongRequest, match=f"expected {name} .*{said}"):
-        plan(tmp_path, **{name: [value]})
+        prepare(Request("ppo", CARTPOLE, (0,), 1000, {name: [value]}, 10, tmp_path / "run"), 1)
     assert not (tmp_path / "run").exists()

@@ -202,6 +202,28 @@ def test_an_update_equals_the_plain_float64_version(name: str, case: str) -> Non
 # -------------------------------------------------------------------------------------------------- single properties
 
 
+def test_estimates_value_where_each_step_led_and_nothing_else() -> None:
+    """Against a loop in float64, on a rollout in which next observations have nothing to do with observations."""
+    config = Config(envs=3, horizon=9, minibatch=27, discount=0.9, gae_lambda=0.7)
+    rollout, ac, _, h = filled_rollout("CartPole-v1", config, population(config, [0, 1]))
+    rng = torch.Generator().manual_seed(3)
+    rollout.next_observation = torch.randn(rollout.observation.shape, generator=rng)
+    rollout.terminated, rollout.truncated = torch.rand(2, 2, 9, 3, generator=rng) < 0.2
+    reward = torch.randn(2, 9, 3, generator=rng)
+    got = estimate(ac, rollout, reward, h)
+    with torch.no_grad():
+        now, then = (ac.value(x.flatten(1, 2)).view(2, 9, 3) for x in (rollout.observation, rollout.next_observation))
+    torch.testing.assert_close(got.value, now)
+    for a, n in itertools.product(range(2), range(3)):
+        advantage = 0.0
+        for t in reversed(range(9)):
+            terminated, truncated = bool(rollout.terminated[a, t, n]), bool(rollout.truncated[a, t, n])
+            delta = float(reward[a, t, n]) + 0.9 * (0.0 if terminated else float(then[a, t, n])) - float(now[a, t, n])
+            advantage = delta + (0.0 if terminated or truncated else 0.9 * 0.7 * advantage)
+            assert float(got.advantage[a, t, n]) == pytest.approx(advantage, abs=1e-5)
+            assert float(got.target[a, t, n]) == pytest.approx(advantage + float(now[a, t, n]), abs=1e-5)
+
+
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "HalfCheetah-v5"])
 @pytest.mark.parametrize("normalise", [False, True])
 def test_the_ratio_is_1_on_the_first_minibatch_of_every_iteration(

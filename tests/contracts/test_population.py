@@ -1,13 +1,21 @@
 """An agent is bit for bit the same alone, among others, in any order, and beside other settings."""
 
+import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from relook.algorithms.ppo import Config
 from relook.envs import EnvironmentSpec
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import names
+from relook.runs.files import read_lines
+from relook.runs.reading import Run
+from relook.training import Request, prepare
+from relook.training import work as carry_out_here
 from support import numeric, population, state_of, train, work
 
 SMALL = Config(envs=3, horizon=13, minibatch=10, epochs=2, hidden=(13, 20))
@@ -71,11 +79,6 @@ def test_every_numeric_hyperparameter_is_read_per_agent(tmp_path: Path, name: st
 
 
 def test_global_random_state_does_not_matter(tmp_path: Path) -> None:
-    import random
-
-    import numpy as np
-    import torch
-
     def trained(ambient: int) -> dict[str, bytes]:
         random.seed(ambient)
         np.random.seed(ambient)  # noqa: NPY002  # the global state is what this test is about
@@ -90,10 +93,26 @@ def test_agents_of_one_seed_get_the_same_episodes_whatever_their_setting(tmp_pat
     config = Config(envs=2, horizon=40, minibatch=80, epochs=1, learning_rate=1e-12)
     agents = Agents([Agent(0, 7, numeric(config)), Agent(1, 7, numeric(config, clip=0.1))])
     train(work(tmp_path, EnvironmentSpec("CartPole-v1"), agents, config, iterations=2))
-    from relook.runs.files import read_lines
-
     episodes = read_lines(tmp_path / "episodes.jsonl")
     keys = ("environment", "episode", "reset_seed", "length", "return", "digest")
     own = [[tuple(row[key] for key in keys) for row in episodes if row["agent"] == agent] for agent in (0, 1)]
     assert own[0] == own[1]
     assert own[0]
+
+
+def test_digests_do_not_depend_on_how_a_run_is_split_into_units(tmp_path: Path) -> None:
+    spec = EnvironmentSpec("CartPole-v1")
+    sizes: dict[str, Any] = {"envs": [3], "horizon": [13], "minibatch": [10], "hidden": [(13,)]}
+    rates: dict[str, Any] = {"learning_rate": [1e-3, 1e-2]}
+
+    def digests(name: str, workers: int, asked: dict[str, Any]) -> list[str]:
+        run = prepare(Request("ppo", spec, range(3), 3 * 39, asked, 0, tmp_path / name), workers)
+        assert len(run.units) == workers
+        for unit in run.units:
+            carry_out_here(run, unit, spec)
+        return [summary["parameters_sha256"] for summary in Run(run.path).agent_summaries]
+
+    whole = digests("whole", 1, {**sizes, **rates})
+    assert digests("split", 4, {**sizes, **rates}) == whole
+    assert digests("one setting", 1, sizes) == whole[:3]
+    assert len(set(whole)) == 6
