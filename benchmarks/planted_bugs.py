@@ -349,8 +349,8 @@ BUGS = (
         "83",
         "the mean reward is subtracted",
         NORMALISERS,
-        "return (reward / self.scale[:, None, None])",
-        "return ((reward - reward.mean()) / self.scale[:, None, None])",
+        "return reward / expand(self.scale, 3)",
+        "return (reward - reward.mean()) / expand(self.scale, 3)",
     ),
     Bug(
         "83b",
@@ -431,6 +431,8 @@ def main() -> int:
         "| catalogue | bug | file | noticed by |",
         "|---|---|---|---|",
     ]
+    if failing := plant(Bug("", "nothing", PPO, "", "")):
+        raise RuntimeError(f"the tests must pass before a bug is planted; {failing} does not")
     missed = 0
     for bug in BUGS:
         noticed = plant(bug)
@@ -446,11 +448,11 @@ def main() -> int:
 def patched(bug: Bug) -> str:
     """The file's text with the bug in it. Raises `ValueError` if the place to plant it is not there exactly once."""
     text = (ROOT / "src" / "relook" / bug.file).read_text(encoding="utf-8")
-    if text.count(bug.right) != 1:
+    if bug.right and text.count(bug.right) != 1:
         raise ValueError(
             f"bug {bug.number}: expected its place once in {bug.file}; found it {text.count(bug.right)} times"
         )
-    return text.replace(bug.right, bug.wrong)
+    return text.replace(bug.right, bug.wrong) if bug.right else text
 
 
 def plant(bug: Bug) -> str | None:

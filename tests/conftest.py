@@ -2,10 +2,11 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 
 from relook import training
@@ -15,6 +16,14 @@ from relook.runs.reading import Run
 from relook.training import Request, prepare, work
 
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
+
+
+@pytest.fixture(autouse=True)
+def shapes_are_checked_where_it_is_cheap(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests that train for long do without the check of shapes at every call, which would take most of their time."""
+    jaxtyping.config.update("jaxtyping_disable", request.path.parent.name in ("learning", "contracts"))
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

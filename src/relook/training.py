@@ -9,11 +9,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 
@@ -109,7 +109,11 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     directory = _new_directory(request.out, f"{known.name}-{spec.name}")
-    (directory / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
+    try:
+        (directory / "run.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WrongRequest(f"cannot write into {directory}: {error.strerror}; choose another --out") from error
     return Run(directory)
 
 
@@ -118,10 +122,10 @@ def _settings(config: type[Any], asked: Mapping[str, Sequence[Any]]) -> list[dic
     for name, values in asked.items():
         if not values:
             raise WrongRequest(f"expected at least one value of {name}; found none")
-        if len(set(values)) < len(values):
-            raise WrongRequest(f"expected different values of {name}; found {', '.join(map(str, values))}")
         for value in values:
             check(config, {name: value})
+        if len(set(values)) < len(values):
+            raise WrongRequest(f"expected different values of {name}; found {', '.join(map(str, values))}")
     defaults = {f.name: f.default for f in fields(config)}
     settings = [{**defaults, **dict(zip(asked, values, strict=True))} for values in itertools.product(*asked.values())]
     for setting in settings:
@@ -251,18 +255,17 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
     `watch` is called a few times a second meanwhile. An environment given as a function that other processes cannot
     import is trained in this process instead. Raises `RelookError` if a unit failed, after the others have ended.
     """
+    failed: list[int] = []
+    waiting = deque(run.units)
     if spec.function is not None:
-        for unit in run.units:
+        while waiting:
+            unit = waiting.popleft()
             try:
                 work(run, unit, spec)
-            except RelookError:
-                raise
-            except Exception as error:
-                raise RelookError(f"unit {unit} failed: {type(error).__name__}: {error}") from error
-        return
-    waiting = deque(run.units)
+            except Exception:  # recorded by `work`, and raised below
+                failed.append(unit)
+            watch()
     running: dict[int, subprocess.Popen[bytes]] = {}
-    failed: list[int] = []
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -276,8 +279,10 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
                 del running[unit]
                 if process.returncode:
                     failed.append(unit)
-                    if process.returncode < 0:
-                        _record_failure(run, unit, f"the worker was killed by signal {-process.returncode}")
+                    if "failed" not in run.unit_events(unit):
+                        code = process.returncode
+                        end = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+                        _record_failure(run, unit, f"the worker {end}")
     finally:
         for process in running.values():
             process.terminate()
@@ -286,9 +291,10 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
     watch()
     if failed:
         reasons = {run.unit_events(unit).get("failed", {}).get("error", "no reason recorded") for unit in failed}
+        log = run.unit_directory(failed[0]) / "worker.log"
         raise RelookError(
             f"{len(failed)} of {len(run.units)} units of work failed ({'; '.join(sorted(reasons))}); the others are "
-            f"whole; the log of unit {failed[0]} is {run.unit_directory(failed[0]) / 'worker.log'}"
+            f"whole" + (f"; the log of unit {failed[0]} is {log}" if log.exists() else "")
         )
 
 
@@ -315,6 +321,7 @@ def train(
     seeds: int | Sequence[int] = 10,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    reset_seed: Literal["each", "once"] = "each",
     evaluate_episodes: int = 10,
     workers: int | None = None,
     out: str | Path | None = None,
@@ -325,7 +332,7 @@ def train(
     `seeds` is a number of agents (with seeds from 0) or the seeds themselves. A list as a hyper-parameter's value
     multiplies the agents. Raises `WrongRequest` if the request cannot be carried out, `RelookError` if it failed.
     """
-    spec = environment_spec(env, env_args or {}, max_episode_steps)
+    spec = replace(environment_spec(env, env_args or {}, max_episode_steps), reset_seed=reset_seed)
     request = Request(
         algorithm_name,
         spec,
@@ -349,7 +356,8 @@ def _values(name: str, hyperparameter: str, value: Any) -> list[Any]:
     config = algorithm(name).config
     if isinstance({f.name: f.default for f in fields(config)}.get(hyperparameter), tuple):
         several = isinstance(value, list) and any(isinstance(part, list | tuple) for part in value)
-        return [tuple(sizes) for sizes in value] if several else [tuple(value)]
+        one = (value,) if isinstance(value, int) else tuple(value)
+        return [tuple(sizes) for sizes in value] if several else [one]
     return value if isinstance(value, list) else [value]
 
 

@@ -371,7 +371,7 @@ def test_actions_are_drawn_from_the_policy_and_not_its_best(tmp_path: Path, roll
 
 def test_only_rewards_that_are_learned_from_are_scaled(tmp_path: Path, rollouts: list[dict[str, Tensor]]) -> None:
     config = Config(envs=4, horizon=32, minibatch=64, epochs=1, scale_rewards=True)
-    asked = work(tmp_path, "Pendulum-v1", population(config, [0]), config, iterations=8, evaluate_episodes=1)
+    asked = work(tmp_path, "Pendulum-v1", population(config, [0]), config, iterations=8)
     train(asked)
     last = of_training(rollouts, 8)[-1]
     scale = read_lines(tmp_path / "metrics.jsonl")[-1]["reward_scale"]

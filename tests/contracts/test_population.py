@@ -18,7 +18,7 @@ from relook.training import Request, prepare
 from relook.training import work as carry_out_here
 from support import numeric, population, state_of, train, work
 
-SMALL = Config(envs=3, horizon=13, minibatch=10, epochs=2, hidden=(13, 20))
+SMALL = Config(envs=3, horizon=13, minibatch=10, epochs=2, hidden=(13, 20), scale_rewards=False)
 """Nothing in it is a multiple of four."""
 
 WITH_EVERYTHING = Config(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relook.algorithms import algorithm
-from relook.cli.main import VERBS
+from relook.cli.main import VERBS, main
 from relook.cli.options import parse
 from relook.cli.train import form_for
 
@@ -89,7 +89,10 @@ def commands() -> list[str]:
 def test_commands_in_the_pages_are_understood(command: str) -> None:
     verb, *words = command.split()[1:]
     assert verb in VERBS
-    if verb == "train":
+    if "--help" in words:
+        with pytest.raises(SystemExit, match="0"):
+            main(command.split()[1:])
+    elif verb == "train":
         parse(form_for(algorithm(words[0])), "train", words[1:])
     else:
         parse(import_module(f"relook.cli.{verb}").Form, verb, words)

@@ -18,7 +18,7 @@ from relook.population import RewardScaler
 from relook.runs.evaluation import Evaluation
 from support import population, train, work
 
-QUICK = Config(envs=8, horizon=16, minibatch=64, epochs=6, hidden=(16,), learning_rate=5e-3)
+QUICK = Config(envs=8, horizon=16, minibatch=64, epochs=6, hidden=(16,), learning_rate=5e-3, scale_rewards=False)
 SEEDS = [0, 1]
 
 
@@ -69,7 +69,7 @@ def test_the_best_policy_is_found(tmp_path: Path, probe: str, best: float) -> No
 def test_negative_values_are_learned(tmp_path: Path) -> None:
     first = [1.0, 0.0, 0.0, 0.0, 0.0]
     config = Config(**{**vars(QUICK), "discount": 1.0})
-    ac = trained(tmp_path, "NegativeRewards", iterations=60, config=config)
+    ac = trained(tmp_path, "NegativeRewards", iterations=40, config=config)
     torch.testing.assert_close(values(ac, first), torch.full((2, 1), -5.0), atol=0.15, rtol=0)
 
 
@@ -83,11 +83,20 @@ def test_an_optimum_near_asymmetric_bounds_is_found(tmp_path: Path) -> None:
     np.testing.assert_allclose(chosen[:, 0], np.tile(InsideBounds.OPTIMUM, (2, 1)), atol=0.12)
 
 
-CONSTANT = Config(envs=4, horizon=40, minibatch=80, epochs=10, hidden=(16,), learning_rate=1e-2, discount=0.9)
+CONSTANT = Config(
+    envs=2,
+    horizon=40,
+    minibatch=40,
+    epochs=10,
+    hidden=(16,),
+    learning_rate=2e-2,
+    discount=0.9,
+    scale_rewards=False,
+)
 
 
 def test_a_constant_reward_is_worth_1_over_1_minus_gamma_whatever_the_time_limit(tmp_path: Path) -> None:
-    ac = trained(tmp_path, "ConstantReward", iterations=60, config=CONSTANT)
+    ac = trained(tmp_path, "ConstantReward", iterations=30, config=CONSTANT)
     torch.testing.assert_close(values(ac, [0.0]), torch.full((2, 1), 10.0), atol=0.1, rtol=0)
 
 
@@ -98,7 +107,7 @@ def test_treating_truncation_as_termination_misses_that_value(tmp_path: Path, mo
         return gae(reward, value, next_value, terminated | truncated, truncated, *rest)
 
     monkeypatch.setattr(ppo_module, "gae", merged)
-    ac = trained(tmp_path, "ConstantReward", iterations=60, config=CONSTANT)
+    ac = trained(tmp_path, "ConstantReward", iterations=30, config=CONSTANT)
     assert values(ac, [0.0]).max() < 7.0
 
 

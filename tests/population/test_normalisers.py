@@ -186,9 +186,11 @@ def test_there_is_no_shift_so_rewards_keep_their_sign_and_their_order() -> None:
     torch.testing.assert_close(out * scaler.scale[:, None, None], reward)
 
 
-def test_scaled_rewards_are_cut_on_both_sides() -> None:
-    out = scaled(rollouts())(torch.tensor([1e6, -1e6]).view(1, 2, 1).expand(3, 2, 1))
-    assert out.flatten(1).tolist() == [[CLIP, -CLIP]] * 3
+def test_equal_returns_leave_rewards_as_they_are() -> None:
+    scaler = RewardScaler(1, 2)
+    reward, done = torch.ones(1, 5, 2), torch.ones(1, 5, 2, dtype=torch.bool)
+    scaler.update(reward, done, torch.tensor([0.9]))
+    assert torch.equal(scaler(reward), reward)
 
 
 def test_the_scale_moves_only_in_update() -> None:

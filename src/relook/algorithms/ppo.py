@@ -13,10 +13,11 @@ Data flow, with A agents, T steps (`horizon`), N environments, B samples in a mi
     estimate  V(s), V(s') [A, T, N]     →  advantage Â, value target Â + V(s)  [A, T, N]
     update    minibatch [A, B, …]       →  losses [A]  →  gradients [A, P]  →  Adam
 
-Departures from the paper, all usual (Huang et al. 2022, "The 37 Implementation Details of PPO"): advantages are
-normalised per minibatch; weights start orthogonal; gradients are clipped; observations are normalised and rewards
-scaled; the learning rate and the clip range fall to zero; policy and value function share nothing, so that c₁ matters
-only through gradient clipping. A time limit is not an end: targets bootstrap through truncation.
+Departures from the paper. Usual ones (Huang et al. 2022, "The 37 Implementation Details of PPO"): advantages are
+normalised per minibatch; weights start orthogonal; gradients are clipped; rewards are scaled, and observations
+normalised on request; policy and value function share nothing. Ours: the gradients of policy and value function are
+clipped each by itself, because a large value error would otherwise shrink the policy's step to nothing (LOG.md). A
+time limit is not an end: targets bootstrap through truncation.
 """
 
 from collections.abc import Callable, Iterable
@@ -69,7 +70,9 @@ class Config:
     gae_lambda: float = numeric(0.9, "λ of the advantage estimate; usually 0.8 to 1", low=0, high=1)
     clip: float = numeric(0.2, "clip range ε of the probability ratio; usually 0.1 to 0.3", above=0)
     value_clip: float = numeric(
-        float("inf"), "V moves at most this far from V_old in one update; inf: not clipped", above=0
+        float("inf"),
+        "V moves at most this far from V_old in an update, on the scale of scaled rewards; inf: not clipped",
+        above=0,
     )
     value_coefficient: float = numeric(0.5, "weight c₁ of the value loss; usually 0.25 to 1", low=0)
     entropy_coefficient: float = numeric(0.0, "weight c₂ of the entropy bonus; usually 0 to 0.02", low=0)
@@ -77,7 +80,7 @@ class Config:
     target_kl: float = numeric(
         float("inf"), "stop an agent's update when KL > 1.5 × this; usually 0.01 to 0.05; inf: never", above=0
     )
-    adam_epsilon: float = structural(1e-5, "ε of Adam's denominator; usually 1e-8 to 1e-5", low=0)
+    adam_epsilon: float = structural(1e-5, "ε of Adam's denominator; usually 1e-8 to 1e-5", above=0)
     envs: int = structural(8, "environments N per agent", low=1)
     horizon: int = structural(64, "steps T in each environment between updates; usually 32 to 2048", low=1)
     clip_together: bool = structural(False, "clip the gradients of policy and value function as one vector, not each")
@@ -188,7 +191,7 @@ def gradient_step(
         off = log_ratio.exp() - 1
         kl = (off - log_ratio).mean(1)
         clip_fraction = (off.abs() > expand(h.clip, 2)).float().mean(1)
-        active = active & (kl <= 1.5 * h.target_kl)
+        active = active & kl.isfinite() & (kl <= 1.5 * h.target_kl)
 
     optimiser.zero_gradient()
     loss.sum().backward()  # type: ignore[no-untyped-call]  # a sum of independent losses keeps agents independent
@@ -278,7 +281,10 @@ def rehearse(
         action, log_prob = ac.act(observation[:, 0, t], noise[:, t])
         transition = Transition(observation[:, 0, t], observation[:, 1, t], reward[:, t], ends[:, 0, t], ends[:, 1, t])
         rollout.store(t, action, log_prob, transition)
-    estimates = estimate(ac, rollout, rollout.reward, h)
+    scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
+    scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
+    ac.observe(rollout.observation.flatten(1, 2))
+    estimates = estimate(ac, rollout, scaler(rollout.reward), h)
     update(ac, optimiser, rollout.minibatches(agents, 0, 1, config.minibatch, *estimates), config, h)
     return {name: group.theta for name, group in ac.parameters.items()}
 

@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
                 .fill_null(strategy="forward")
                 .drop_nulls()
             )
-            name = f"{shown.path.name}: {setting[0]}".rstrip(": ") if several else str(setting[0])
+            name = f"{shown.path}: {setting[0]}".rstrip(": ") if several else str(setting[0])
             columns = [column for column in wide.columns if column != "steps"]
             curves[name] = (wide["steps"].to_numpy().astype(np.float64), wide.select(columns).to_numpy())
     environments = " and ".join(sorted({shown.environment_name for shown in runs}))

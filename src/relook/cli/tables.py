@@ -49,7 +49,7 @@ def scores_table(scores: dict[str, list[tuple[int, float]]], title: str) -> Tabl
             row += [f"{len(pairs)}", f"{values.mean():,.1f}", interval, f"{iqm(values):,.1f}", f"{worst[0]:,.1f}"]
             row += [str(worst[1])]
         else:
-            row += [f"{len(pairs)}", *["no evaluation"] * 1, *["–"] * 4]
+            row += [f"{len(pairs)}", "no evaluation", *["–"] * 4]
         table.add_row(*row)
     return table
 
@@ -62,7 +62,7 @@ def print_settings(run: Run) -> None:
         for setting, summaries in settings(run).items()
     }
     episodes = run.record["evaluate_episodes"]
-    title = f"{run.algorithm} on {run.environment_name}: return of the last {episodes} deterministic episodes"
+    title = f"{run.algorithm} on {run.environment_name}: mean return of {episodes} deterministic episodes at the end"
     console.print(scores_table(scores, title))
     ended = [s for s in run.agent_summaries if s["status"] != "finished"]
     for status in sorted({s["status"] for s in ended}):

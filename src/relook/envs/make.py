@@ -49,17 +49,34 @@ class EnvironmentSpec:
                     raise WrongRequest(
                         f"expected {self.name} to return a Gymnasium environment; it returned {type(env).__name__}"
                     )
-                return gym.wrappers.TimeLimit(env, limit) if limit is not None else env
+                return env if limit is None else _limited(env, limit)
             _check_id(self.name)
             with _quiet_mujoco(self.name):
                 return gym.make(self.name, max_episode_steps=limit, disable_env_checker=True, **self.arguments)
-        except gym.error.DependencyNotInstalled as error:
+        except WrongRequest:
+            raise
+        except (gym.error.DependencyNotInstalled, ImportError) as error:
             raise WrongRequest(f"the environment {self.name} needs a package that is not installed: {error}") from error
-        except (TypeError, KeyError, ValueError, AssertionError) as error:
+        except (TypeError, KeyError, ValueError, AssertionError, OSError, gym.error.Error) as error:
             given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
             raise WrongRequest(
                 f"the environment {self.name} refused the arguments {given or '(none)'}: {error}; check them"
             ) from error
+
+
+def _limited(env: gym.Env[Any, Any], limit: int) -> gym.Env[Any, Any]:
+    """`env` with this time limit, instead of a longer or shorter one that it came with."""
+    if isinstance(env, gym.wrappers.TimeLimit):
+        env = env.env
+    inner: Any = env
+    while isinstance(inner, gym.Wrapper):
+        if isinstance(inner, gym.wrappers.TimeLimit):
+            raise WrongRequest(
+                "expected an environment without a time limit inside other wrappers, to set --max-episode-steps; found "
+                f"{env}; let the function take the limit as an argument"
+            )
+        inner = inner.env
+    return gym.wrappers.TimeLimit(env, limit)
 
 
 def _function(name: str) -> Callable[..., gym.Env[Any, Any]] | None:

@@ -1,10 +1,10 @@
 """How good value estimates are, from a rollout."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from relook.formulas.normalisation import moments
+from relook.formulas.normalisation import beyond_rounding, moments
 
 
 def explained_variance(value: Float[Tensor, "A B"], target: Float[Tensor, "A B"]) -> Float[Tensor, " A"]:
@@ -14,15 +14,10 @@ def explained_variance(value: Float[Tensor, "A B"], target: Float[Tensor, "A B"]
     """
     mean, variance = moments(target)
     _, unexplained = moments(target - value)
-    return torch.where(_differ(mean, variance), 1 - unexplained / variance, torch.nan)
+    return torch.where(beyond_rounding(mean, variance), 1 - unexplained / variance, torch.nan)
 
 
 def value_bias(value: Float[Tensor, "A B"], target: Float[Tensor, "A B"]) -> Float[Tensor, " A"]:
     """mean(value - target) / sd(target): positive if values are too high. NaN if targets are equal."""
     mean, variance = moments(target)
-    return torch.where(_differ(mean, variance), (value - target).mean(1) / variance.sqrt(), torch.nan)
-
-
-def _differ(mean: Float[Tensor, " A"], variance: Float[Tensor, " A"]) -> Bool[Tensor, " A"]:
-    """Whether numbers with these moments are more than rounding apart."""
-    return variance > 1e-12 * mean.square()
+    return torch.where(beyond_rounding(mean, variance), (value - target).mean(1) / variance.sqrt(), torch.nan)

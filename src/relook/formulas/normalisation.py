@@ -1,6 +1,6 @@
 """Moments of data, and of a stream of data that comes batch by batch."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -12,6 +12,11 @@ def moments(x: Float[Tensor, "A B ..."]) -> tuple[Float[Tensor, "A ..."], Float[
     """
     mean = x.mean(1)
     return mean, (x - mean.unsqueeze(1)).square().mean(1)
+
+
+def beyond_rounding(mean: Float[Tensor, "..."], variance: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
+    """Whether numbers with these moments differ by more than their rounding in float32."""
+    return variance > 1e-12 * mean.square()
 
 
 def merge_moments(

@@ -24,11 +24,9 @@ def numeric(
     return field(default=default, metadata={"kind": "numeric", "meaning": meaning, "limits": (above, low, high)})
 
 
-def structural(default: Any, meaning: str, *, low: float = -math.inf) -> Any:
+def structural(default: Any, meaning: str, *, low: float = -math.inf, above: float = -math.inf) -> Any:
     """A size, a count or a choice: it shapes the computation, so several values are separate units of work."""
-    return field(
-        default=default, metadata={"kind": "structural", "meaning": meaning, "limits": (-math.inf, low, math.inf)}
-    )
+    return field(default=default, metadata={"kind": "structural", "meaning": meaning, "limits": (above, low, math.inf)})
 
 
 def names(config: type[Any], kind: str) -> list[str]:

@@ -1,9 +1,8 @@
 """Stacked layers, and the shapes under which an agent's numbers do not depend on who else is in the batch.
 
 The shape rule: the batch rows of every matrix product are a multiple of 4, hidden widths are a multiple of 8, and an
-input
-or output of width 1 is a product (and a sum) instead of a matrix product. Under it a matrix library takes the same path
-for one agent as for many; without it agents that train together differ in the last bit from agents that train alone.
+input or output of width 1 is a product (and a sum) instead of a matrix product. Under it a matrix library takes the
+same path for one agent as for many; without it agents that train together differ in the last bit from agents alone.
 """
 
 import torch

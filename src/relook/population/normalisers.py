@@ -7,18 +7,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from relook.formulas.normalisation import merge_moments, moments
+from relook.formulas.normalisation import beyond_rounding, merge_moments, moments
+from relook.formulas.shapes import expand
 
 CLIP = 10.0
-"""Normalised observations and scaled rewards are cut at ±10, as Stable-Baselines3's VecNormalize and OpenAI Baselines
-do, so that one outlier before the statistics have settled cannot wreck a network."""
+"""Normalised observations are cut at ±10, as Stable-Baselines3's VecNormalize and OpenAI Baselines do, so that one
+outlier before the statistics have settled cannot wreck a network."""
 
 
 class ObservationNormaliser:
     """(o - mean) / sd for each agent and component, with mean and sd of everything that `update` was given.
 
-    One-hot components, marked in `one_hot` [D], are left alone: dividing by the tiny sd of a rarely seen state would
-    blow that state up.
+    Before the first `update`, mean is 0 and sd is 1. One-hot components, marked in `one_hot` [D], are left alone:
+    dividing by the tiny sd of a rarely seen state would blow that state up.
     """
 
     def __init__(self, agents: int, one_hot: Bool[Tensor, " D"]) -> None:
@@ -68,13 +69,13 @@ class RewardScaler:
 
     @property
     def scale(self) -> Float[Tensor, " A"]:
-        """What raw rewards are divided by."""
-        return (self.variance + 1e-8).sqrt().float()
+        """What raw rewards are divided by: 1 as long as all returns were the same."""
+        return torch.where(beyond_rounding(self.mean, self.variance), self.variance.sqrt(), 1.0).float()
 
     def __call__(self, reward: Float[Tensor, "A T N"]) -> Float[Tensor, "A T N"]:
         if not self.enabled:
             return reward
-        return (reward / self.scale[:, None, None]).clamp(-CLIP, CLIP)
+        return reward / expand(self.scale, 3)
 
     def update(
         self, reward: Float[Tensor, "A T N"], done: Bool[Tensor, "A T N"], discount: Float[Tensor, " A"]
@@ -84,7 +85,7 @@ class RewardScaler:
             return
         returns = torch.empty_like(reward, dtype=torch.float64)
         for t in range(reward.shape[1]):
-            self.discounted_return = self.discounted_return * discount.double()[:, None] + reward[:, t]
+            self.discounted_return = self.discounted_return * expand(discount.double(), 2) + reward[:, t]
             returns[:, t] = self.discounted_return
             self.discounted_return = torch.where(done[:, t], 0.0, self.discounted_return)
         batch = returns.flatten(1)
