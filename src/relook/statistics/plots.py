@@ -34,7 +34,9 @@ def learning_curves(curves: Mapping[str, Curve], path: Path, *, title: str, y_la
         axes.plot(steps, scores, color=colour, linewidth=0.7, alpha=0.35, linestyle=style)
         middle = scores.mean(1) if centre == "mean" else np.array([iqm(row) for row in scores])
         what = f"{centre if centre == 'IQM' else 'mean'} of {seeds} seed{'s' if seeds > 1 else ''}"
-        axes.plot(steps, middle, color=colour, linewidth=2.2, linestyle=style, label=f"{name}  ({what})".strip())
+        axes.plot(
+            steps, middle, color=colour, linewidth=2.2, linestyle=style, label=f"{name}  ({what})" if name else what
+        )
         if seeds > 1:
             low, high = mean_interval(scores, axis=1) if centre == "mean" else iqm_interval(scores)
             axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
