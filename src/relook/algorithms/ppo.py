@@ -232,7 +232,7 @@ def update(
     }
 
 
-def quality(
+def rollout_diagnostics(
     estimates: Estimates, rollout: Rollout, spaces: Spaces, scale: Float[Tensor, " A"]
 ) -> dict[str, Float[Tensor, " A"]]:
     """Diagnostics of the rollout and of the values it was judged by; `scale` turns values into units of raw reward."""
@@ -319,7 +319,7 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
                 diagnostics = update(ac, optimiser, batches, config, h)
                 ac.observe(rollout.observation.flatten(1, 2))
 
-            diagnostics |= quality(estimates, rollout, envs.spaces, scaler.scale)  # record
+            diagnostics |= rollout_diagnostics(estimates, rollout, envs.spaces, scaler.scale)  # record
             diagnostics["value_loss"] *= scaler.scale**2
             diagnostics["learning_rate"] = h.learning_rate
             run.record(diagnostics, envs.finished_episodes())

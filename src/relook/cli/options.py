@@ -36,10 +36,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def output_file(path: Path, verb: str) -> Path:
+def output_file(path: Path, option: str) -> Path:
     """A file that is about to be written: its directory must exist."""
     if not path.absolute().parent.is_dir():
         raise WrongRequest(
-            f"cannot write {path}: there is no directory {path.absolute().parent}; choose another {verb}"
+            f"cannot write {path}: there is no directory {path.absolute().parent}; choose another {option}"
         )
     return path

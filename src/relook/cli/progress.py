@@ -33,7 +33,10 @@ class _Tail:
 
 
 class Progress:
-    """Share done, return so far over agents, steps per second, time left, what stopped. Nothing if no terminal."""
+    """Share done, return so far over agents, steps per second, time left, what stopped.
+
+    The line is drawn on a terminal only; what limits a run's promises is said anywhere.
+    """
 
     def __init__(self, run: Run, steps: int, stream: TextIO) -> None:
         """`steps` is what all agents will make together."""

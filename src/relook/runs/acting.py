@@ -15,6 +15,9 @@ from relook.population.selfcheck import single_threaded
 from relook.runs.evaluation import Evaluation
 from relook.runs.reading import Run
 
+AT_ONCE = 20
+"""Fresh episodes of one agent that are played side by side, each in an environment of its own."""
+
 
 def _load(run: Run, unit: int, spaces: Spaces, positions: list[int]) -> ActorCritic:
     """The networks of some agents of a unit, by their positions in it."""
@@ -84,10 +87,14 @@ def evaluate(
     for unit in run.units:
         records = [agent for agent in run.agents if agent.unit == unit]
         agents = Agents([Agent(record.agent, record.seed) for record in records])
-        evaluation = Evaluation(spec, agents, episodes, modes=(deterministic,), purpose="evaluate-afresh")
-        _check_spaces(run, spec, evaluation.envs.spaces)
-        actor_critic = _load(run, unit, evaluation.envs.spaces, list(range(len(records))))
-        [(_, played)] = evaluation(actor_critic)
-        evaluation.envs.close()
-        for a, record in enumerate(records):
-            yield record.agent, [episode.ret for episode in played if episode.agent == a]
+        returns: dict[int, list[float]] = {record.agent: [] for record in records}
+        for first in range(0, episodes, AT_ONCE):
+            count = min(AT_ONCE, episodes - first)
+            purpose = f"evaluate-afresh-from-{first}"
+            evaluation = Evaluation(spec, agents, count, modes=(deterministic,), purpose=purpose)
+            _check_spaces(run, spec, evaluation.envs.spaces)
+            [(_, played)] = evaluation(_load(run, unit, evaluation.envs.spaces, list(range(len(records)))))
+            evaluation.envs.close()
+            for episode in played:
+                returns[records[episode.agent].agent].append(episode.ret)
+        yield from returns.items()
