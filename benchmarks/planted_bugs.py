@@ -57,6 +57,13 @@ BUGS = (
         "ratio = (log_prob - log_prob).exp()",
     ),
     Bug(
+        "4",
+        "log-probabilities are (B, 1) against (B)",
+        POLICIES,
+        "return categorical_log_prob(log_p, action).sum(-1), categorical_entropy",
+        "return categorical_log_prob(log_p, action).sum(-1, keepdim=True), categorical_entropy",
+    ),
+    Bug(
         "5",
         "log-probability is not summed over action components",
         "formulas/distributions.py",
