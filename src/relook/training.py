@@ -256,14 +256,16 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
     import is trained in this process instead. Raises `RelookError` if a unit failed, after the others have ended.
     """
     failed: list[int] = []
+    cause: Exception | None = None
     waiting = deque(run.units)
     if spec.function is not None:
         while waiting:
             unit = waiting.popleft()
             try:
                 work(run, unit, spec)
-            except Exception:  # recorded by `work`, and raised below
+            except Exception as error:  # recorded by `work`, and raised below
                 failed.append(unit)
+                cause = error
             watch()
     running: dict[int, subprocess.Popen[bytes]] = {}
     try:
@@ -295,7 +297,7 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
         raise RelookError(
             f"{len(failed)} of {len(run.units)} units of work failed ({'; '.join(sorted(reasons))}); the others are "
             f"whole" + (f"; the log of unit {failed[0]} is {log}" if log.exists() else "")
-        )
+        ) from cause
 
 
 def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Popen[bytes]:

@@ -73,7 +73,7 @@ def test_the_surrogate_raises_good_actions_and_stops_outside_the_clip(
     """The sign of d loss / d log π: negative raises the action's probability."""
     log_prob = torch.tensor([[ratio]]).log().requires_grad_()
     loss = clip_loss(log_prob, torch.zeros(1, 1), torch.tensor([[advantage]]), torch.tensor([0.2]))
-    loss.sum().backward()  # type: ignore[no-untyped-call]
+    loss.sum().backward()
     assert log_prob.grad is not None
     assert np.sign(log_prob.grad.item()) == moves
 
@@ -135,10 +135,10 @@ def plain_update(
         if "policy/log_std" in theta:
             normal = torch.distributions.Normal(network("policy", observation), theta["policy/log_std"].exp())
             distribution = torch.distributions.Independent(normal, 1)
-            log_prob = distribution.log_prob(batch.action[0].double())  # type: ignore[no-untyped-call]
+            log_prob = distribution.log_prob(batch.action[0].double())
         else:
             distribution = torch.distributions.Categorical(logits=network("policy", observation))
-            log_prob = distribution.log_prob(batch.action[0, :, 0])  # type: ignore[no-untyped-call]
+            log_prob = distribution.log_prob(batch.action[0, :, 0])
         ratio = (log_prob - log_prob_old).exp()
         if ((ratio - 1) - (log_prob - log_prob_old)).mean().item() > 1.5 * stop:
             break
@@ -150,7 +150,7 @@ def plain_update(
         if settings["value_clip"] < INF:
             near = value_old + (v - value_old).clamp(-settings["value_clip"], settings["value_clip"])
             errors = torch.max(errors, (near - target) ** 2)
-        entropy = distribution.entropy().mean()  # type: ignore[no-untyped-call]
+        entropy = distribution.entropy().mean()  # type: ignore[no-untyped-call]  # torch gives it no types
         loss = -surrogate + settings["value_coefficient"] * errors.mean() - settings["entropy_coefficient"] * entropy
         adam.zero_grad()
         loss.backward()

@@ -52,7 +52,7 @@ def counting(lengths: list[int], made: list[Counting], **more: Any) -> Environme
 
 def fill(envs: Environments, steps: int, seed: int = 0) -> tuple[Rollout, np.ndarray[Any, Any]]:
     """A rollout of random discrete actions, and the actions [steps, A, N]."""
-    options = envs.spaces.action.kind.sizes[0]  # type: ignore[union-attr]
+    options = envs.spaces.action.kind.sizes[0]  # type: ignore[union-attr]  # this test's actions are discrete
     actions = np.random.default_rng(seed).integers(options, size=(steps, len(envs.agents), envs.count))
     rollout = Rollout(len(envs.agents), steps, envs.count, envs.spaces)
     for t in range(steps):

@@ -36,7 +36,7 @@ REPRODUCIBLE = (
 class Still:
     """An actor-critic that always does 0."""
 
-    settings: dict[str, Any] = {}  # noqa: RUF012
+    settings: dict[str, Any] = {}  # noqa: RUF012  # nobody writes to it
 
     def state(self) -> dict[str, Tensor]:
         return {"nothing": torch.zeros(1, 1)}

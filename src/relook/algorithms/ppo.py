@@ -194,7 +194,7 @@ def gradient_step(
         active = active & kl.isfinite() & (kl <= 1.5 * h.target_kl)
 
     optimiser.zero_gradient()
-    loss.sum().backward()  # type: ignore[no-untyped-call]  # a sum of independent losses keeps agents independent
+    loss.sum().backward()  # a sum of independent losses keeps agents independent
     moving = {"policy": active, "value": active if config.kl_stops == "both" else torch.ones_like(active)}
     gradient_norm = optimiser.step(
         h.learning_rate, active=moving, max_norm=h.max_gradient_norm, clip_together=config.clip_together
