@@ -1,0 +1,78 @@
+"""One training of Stable-Baselines3's PPO with its default hyper-parameters, run in the peers' own environment.
+
+    python stable_baselines3_ppo.py --env CartPole-v1 --envs 8 --steps 294912 --seed 0 [--evaluate-episodes 10]
+
+Prints one line of JSON for each evaluation (at the start and at every tenth of training, between a rollout and the
+next, as relook does), and at the end one with the seconds that `learn` took and the peak memory of the process.
+"""
+
+import argparse
+import json
+import resource
+import time
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+
+TENTHS = 10
+
+
+class Evaluations(BaseCallback):
+    """Deterministic episodes in an environment of their own, reset to the same seeds every time."""
+
+    def __init__(self, env: str, episodes: int, seed: int, iterations: int) -> None:
+        super().__init__()
+        self.id, self.episodes, self.seed, self.iterations = env, episodes, seed, iterations
+        self.done = 0
+
+    def _on_rollout_start(self) -> None:  # the update of the rollout before has been made
+        if self.done == 0 or self.done * TENTHS // self.iterations > (self.done - 1) * TENTHS // self.iterations:
+            self.evaluate()
+        self.done += 1
+
+    def _on_training_end(self) -> None:
+        self.evaluate()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def evaluate(self) -> None:
+        env = make_vec_env(self.id, n_envs=1, seed=1_000_000 + self.seed)
+        returns, _ = evaluate_policy(self.model, env, self.episodes, return_episode_rewards=True)
+        env.close()
+        row = {"seed": self.seed, "steps": self.num_timesteps, "mean_return": float(np.mean(returns))}
+        print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--env", required=True)
+    parser.add_argument("--envs", type=int, default=1)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--evaluate-episodes", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+
+    torch.set_num_threads(asked.threads)
+    env = make_vec_env(asked.env, n_envs=asked.envs, seed=asked.seed)
+    model = PPO("MlpPolicy", env, seed=asked.seed, device="cpu")
+    iterations = asked.steps // (model.n_steps * asked.envs)
+    if iterations < 1:
+        raise SystemExit(f"expected at least {model.n_steps * asked.envs} steps, one iteration; found {asked.steps}")
+    callback = None
+    if asked.evaluate_episodes:
+        callback = Evaluations(asked.env, asked.evaluate_episodes, asked.seed, iterations)
+    began = time.perf_counter()
+    model.learn(iterations * model.n_steps * asked.envs, callback=callback)
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"steps": model.num_timesteps, "seconds": seconds, "peak_mebibytes": peak}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
