@@ -239,8 +239,9 @@ def rollout_diagnostics(
     value, target = estimates.value.flatten(1), estimates.target.flatten(1)
     saturation = torch.full_like(scale, torch.nan)
     if isinstance(spaces.action.kind, Continuous) and spaces.action.bounded.any():
-        bounded = rollout.action[..., torch.from_numpy(spaces.action.bounded)]
-        saturation = (bounded.abs() >= 0.99).float().flatten(1).mean(1)
+        middle, half, bounded = map(torch.from_numpy, (spaces.action.middle, spaces.action.half, spaces.action.bounded))
+        reach = ((rollout.action - middle) / half)[..., bounded].abs()
+        saturation = (reach >= 0.99).float().flatten(1).mean(1)
     return {
         "explained_variance": explained_variance(value, target),
         "value_bias": value_bias(value, target),

@@ -1,6 +1,7 @@
 """Making an environment from a name or a function, with errors that a first user can act on."""
 
 import importlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class EnvironmentSpec:
     reset_seed: Literal["each", "once"] = "each"
     """Seed every reset, so that any episode can be replayed, or (`once`) only the first of each environment: for the
     rare environment whose seed chooses its task."""
+    rescale_actions: bool = True
+    """Let [-1, 1] stand for the bounds of a continuous action; otherwise agents act in the environment's own units."""
     function: Callable[..., gym.Env[Any, Any]] | None = None
 
     @property
@@ -62,6 +65,21 @@ class EnvironmentSpec:
             raise WrongRequest(
                 f"the environment {self.name} refused the arguments {given or '(none)'}: {error}; check them"
             ) from error
+
+
+def bare(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], float]:
+    """An environment without the wrappers that cost time and change nothing for who keeps to the rules, and its limit.
+
+    `gym.make` wraps an environment in checks of the calling order and in a time limit. We keep the order, and count
+    the steps to the limit (infinity without one) ourselves. Any other wrapper stays, with all that is inside of it.
+    """
+    limit = math.inf
+    while True:
+        if type(env) is gym.wrappers.TimeLimit and limit == math.inf:
+            limit = env._max_episode_steps
+        elif type(env) not in (gym.wrappers.OrderEnforcing, gym.wrappers.PassiveEnvChecker):
+            return env, limit
+        env = env.env  # type: ignore[attr-defined]  # a wrapper has one
 
 
 def _limited(env: gym.Env[Any, Any], limit: int) -> gym.Env[Any, Any]:

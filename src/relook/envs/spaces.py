@@ -28,15 +28,23 @@ class ObservationSpace:
         self.space = space
         self.size = spaces.flatdim(space)
         self.one_hot: NDArray[np.bool_] = _one_hot(space)
+        self._kind, self._start = "other", 0
         if isinstance(space, spaces.Discrete):
             self._kind, self._start = "discrete", int(space.start)
-        else:
-            self._kind, self._start = ("box" if isinstance(space, spaces.Box) else "other"), 0
+        elif isinstance(space, spaces.Box):
+            self._kind = "vector" if len(space.shape) == 1 else "box"
+
+    def check(self, observation: Any) -> None:
+        """Raise `ValueError` for an observation of another shape than the space says: numpy might make it fit."""
+        if isinstance(self.space, spaces.Box) and np.shape(observation) != self.space.shape:
+            raise ValueError(f"expected an observation of shape {self.space.shape}; found {np.shape(observation)}")
 
     def write(self, observation: Any, row: NDArray[np.float32]) -> None:
         """Copy an observation into `row` [D]: a copy, because environments may reuse their arrays."""
-        if self._kind == "box":
-            row[:] = observation if row.ndim == np.ndim(observation) else np.ravel(observation)
+        if self._kind == "vector":
+            row[:] = observation
+        elif self._kind == "box":
+            row[:] = np.ravel(observation)
         elif self._kind == "discrete":
             row[:] = 0.0
             row[int(observation) - self._start] = 1.0
@@ -75,10 +83,11 @@ class ActionSpace:
 
     Policies act with integers from 0 (`Choices`) or with numbers of which [-1, 1] is rescaled to the bounds
     (`Continuous`); numbers beyond are cut to the bound here and nowhere else, so that a stored action keeps the
-    log-probability it was drawn with. A component with an infinite bound is passed on as it is.
+    log-probability it was drawn with. A component with an infinite bound is passed on as it is. Without `rescale`, 1
+    stands for 1, as if the bounds were -1 and 1, and numbers are cut to the real bounds.
     """
 
-    def __init__(self, space: gym.Space[Any]) -> None:
+    def __init__(self, space: gym.Space[Any], *, rescale: bool = True) -> None:
         self.space = space
         self.kind: Choices | Continuous
         self.dtype: np.dtype[Any] = np.dtype(np.int64)
@@ -100,9 +109,12 @@ class ActionSpace:
                 self.dtype = np.dtype(space.dtype)
                 low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
                 self.bounded: NDArray[np.bool_] = np.isfinite(low) & np.isfinite(high)
-                self._low, self._high = low, high
-                self._middle = np.where(self.bounded, (np.where(self.bounded, low, 0) + high) / 2, 0.0)
-                self._half = np.where(self.bounded, (high - np.where(self.bounded, low, 0)) / 2, 1.0)
+                self._low, self._high, self._rescale = low, high, rescale
+                middle = np.where(self.bounded, (np.where(self.bounded, low, 0) + high) / 2, 0.0)
+                half = np.where(self.bounded, (high - np.where(self.bounded, low, 0)) / 2, 1.0)
+                self._middle, self._half = middle, half
+                # Where the bounds lie for a policy: middle and half the width between them.
+                self.middle, self.half = (np.zeros_like(low), np.ones_like(low)) if rescale else (middle, half)
             case _:
                 raise WrongRequest(
                     f"expected actions of kind Discrete, Box (of floats), MultiDiscrete or MultiBinary; found {space}; "
@@ -118,8 +130,9 @@ class ActionSpace:
     def to_environment(self, action: NDArray[Any]) -> NDArray[Any]:
         """Actions [..., width] as chosen by a policy → actions [..., *shape] for the environment, in its dtype."""
         if isinstance(self.kind, Continuous):
-            inside = np.where(self.bounded, np.clip(action, -1.0, 1.0), action)
-            out = np.clip(self._middle + self._half * inside, self._low, self._high)
+            if self._rescale:
+                action = self._middle + self._half * np.where(self.bounded, np.clip(action, -1.0, 1.0), action)
+            out = np.clip(action, self._low, self._high)
         else:
             out = action + np.ravel(self._start)
         shaped: NDArray[Any] = out.astype(self.dtype).reshape(*action.shape[:-1], *self.shape)

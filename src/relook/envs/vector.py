@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from math import isfinite
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -12,9 +13,9 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relook.envs.make import EnvironmentSpec
+from relook.envs.make import EnvironmentSpec, bare
 from relook.envs.spaces import ActionSpace, ObservationSpace
-from relook.population import Agents, reset_seed
+from relook.population import Agents, Stop, reset_seed
 
 
 @dataclass(frozen=True)
@@ -48,31 +49,85 @@ class Episode:
     ret: float
     """Undiscounted sum of raw rewards."""
     ending: str
-    """`terminated`; `truncated` if the time limit alone ended it; `cut` if an evaluation would not wait longer."""
+    """`terminated`; `truncated` if the time limit alone ended it; `cut` if an evaluation would not wait longer;
+    `crashed` if the environment raised an exception; `diverged` if it returned a number that is not finite."""
     digest: str
     """Hash of all observations (as float32 vectors), rewards and the ending."""
     actions: NDArray[Any]
-    """[length, …] as the environment received them."""
+    """[length, …] as the environment received them; after `crashed` one more, the one that the environment raised at."""
 
 
-class _Recording:
-    """What is remembered of an episode while it runs."""
+class _Running:
+    """An episode that runs: its reset seed, what of it is no longer on the tape, and where on the tape it goes on."""
 
-    def __init__(self, seed: int | None, observation: NDArray[np.float32]) -> None:
-        self.seed = seed
-        self.actions: list[Any] = []
+    def __init__(self, seed: int | None, start: int, observation: NDArray[np.float32]) -> None:
+        self.seed, self.start = seed, start
+        self.hash = blake2b(observation.tobytes(), digest_size=16)
         self.rewards: list[float] = []
-        self.hash = blake2b(observation.data, digest_size=16)
+        self.actions: list[NDArray[Any]] = []
 
-    def add(self, action: Any, reward: float, observation: NDArray[np.float32]) -> None:
-        self.actions.append(action)
-        self.rewards.append(reward)
-        self.hash.update(observation.data)
 
-    def finish(self, ending: str) -> str:
-        self.hash.update(np.array(self.rewards, dtype="<f8").tobytes())
-        self.hash.update(ending.encode())
-        return self.hash.hexdigest()
+class _Tape:
+    """The last steps of M environments: written for all at once, read for one when its episode ends."""
+
+    LENGTH = 64
+
+    def __init__(self, observation: NDArray[np.float32], actions: ActionSpace) -> None:
+        """`observation` [M, D] is the array that `write` will be given."""
+        environments = len(observation)
+        self._observation = np.zeros((self.LENGTH, *observation.shape), dtype=np.float32)
+        self._reward = np.zeros((self.LENGTH, environments))
+        self._action = np.zeros((self.LENGTH, environments, *actions.shape), dtype=actions.dtype)
+        self._running: list[_Running | None] = [None] * environments
+        self._at = 0
+
+    def begin(self, i: int, seed: int | None, observation: NDArray[np.float32]) -> None:
+        """An episode starts with `observation` [D]; its first step is the next that is written."""
+        self._running[i] = _Running(seed, self._at, observation)
+
+    def act(self, action: NDArray[Any]) -> None:
+        """Note the actions [M, …] that are about to be taken: afterwards an environment may have changed them."""
+        if self._at == self.LENGTH:
+            for i, running in enumerate(self._running):
+                if running is not None:
+                    self._take(i, running)
+                    running.start = 0
+            self._at = 0
+        self._action[self._at] = action
+
+    def write(self, observation: NDArray[np.float32], reward: list[float]) -> None:
+        """Note where the actions led: observations [M, D] and rewards [M]."""
+        self._observation[self._at] = observation
+        self._reward[self._at] = reward
+        self._at += 1
+
+    def _take(self, i: int, running: _Running) -> None:
+        steps = slice(running.start, self._at)
+        running.hash.update(self._observation[steps, i].tobytes())
+        running.rewards += self._reward[steps, i].tolist()
+        running.actions.append(self._action[steps, i].copy())
+
+    def end(self, a: int, n: int, i: int, episode: int, ending: str) -> Episode:
+        """The episode of environment `i`, which ends here."""
+        running = self._running[i]
+        assert running is not None, "an episode ends once"
+        self._running[i] = None
+        self._take(i, running)
+        if ending == "crashed":  # the last action was noted, but led nowhere
+            running.actions.append(self._action[self._at : self._at + 1, i].copy())
+        running.hash.update(np.array(running.rewards, dtype="<f8").tobytes())
+        running.hash.update(ending.encode())
+        return Episode(
+            agent=a,
+            environment=n,
+            episode=episode,
+            reset_seed=running.seed,
+            length=len(running.rewards),
+            ret=sum(running.rewards),
+            ending=ending,
+            digest=running.hash.hexdigest(),
+            actions=np.concatenate(running.actions),
+        )
 
 
 class Environments:
@@ -82,6 +137,10 @@ class Environments:
     environment whose episode has ended is reset within the same step: `step` returns the final observation as
     `next_observation`, and `observation` is then the first one of the next episode. With `autoreset=False` a finished
     environment rests instead, and is not stepped, until `reset`.
+
+    An environment that raises an exception stops its agent, and so do a reward, an observation or an action that are
+    not finite: the agent's environments rest from then on, all others go on. The episode in which it happened is among
+    `finished_episodes`, with the actions that led there.
 
     Tensors returned by `step` and `observation` are views of memory that the next step overwrites.
     """
@@ -99,99 +158,158 @@ class Environments:
         """`slot` maps the number of an environment to the number that its reset seeds are derived from."""
         self.spec, self.agents, self.count = spec, agents, count
         self._purpose, self._autoreset, self._slot = purpose, autoreset, slot
-        self._envs = [[spec.make() for _ in range(count)] for _ in agents]
+        # Environment n of agent a is number a × N + n of the lists; the wrappers of `gym.make` are done without.
+        self._envs, self._limits = zip(*(bare(spec.make()) for _ in range(len(agents) * count)), strict=True)
         self.spaces = Spaces(
-            ObservationSpace(self._envs[0][0].observation_space), ActionSpace(self._envs[0][0].action_space)
+            ObservationSpace(self._envs[0].observation_space),
+            ActionSpace(self._envs[0].action_space, rescale=spec.rescale_actions),
         )
         shape = (len(agents), count)
-        self._observation = np.zeros((*shape, self.spaces.observation.size), dtype=np.float32)
-        self._before = np.zeros_like(self._observation)
-        self._after = np.zeros_like(self._observation)
+        self._before = np.zeros((*shape, self.spaces.observation.size), dtype=np.float32)
+        self._after, self._observation = np.zeros_like(self._before), np.zeros_like(self._before)
         self._reward = np.zeros(shape, dtype=np.float32)
-        self._terminated = np.zeros(shape, dtype=np.bool_)
-        self._truncated = np.zeros(shape, dtype=np.bool_)
-        self._episode = np.zeros(shape, dtype=np.int64)
-        self.resting = np.zeros(shape, dtype=np.bool_)
-        self._recordings: list[list[_Recording]] = [[] for _ in agents]
+        self._terminated, self._truncated = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
+        self._transition = Transition(
+            *map(torch.from_numpy, (self._before, self._after, self._reward, self._terminated, self._truncated))
+        )
+        self.observation: Float[Tensor, "A N D"] = torch.from_numpy(self._observation)
+        """What the agents see now."""
+        # The same memory with one row for each environment.
+        self._after_rows, self._observation_rows = (
+            x.reshape(len(self._envs), -1) for x in (self._after, self._observation)
+        )
+        self._tape = _Tape(self._after_rows, self.spaces.action)
+        self._episode = [0] * len(self._envs)
+        self._left: list[float] = list(self._limits)
+        """Steps until the time limit."""
+        self._stepping: list[int] = []
+        self._stopped = 0
         self._finished: list[Episode] = []
         self.reset()
 
     @property
-    def observation(self) -> Float[Tensor, "A N D"]:
-        """What the agents see now."""
-        return torch.from_numpy(self._observation)
+    def resting(self) -> Bool[NDArray[np.bool_], "A N"]:
+        """Which environments are not stepped."""
+        resting = np.ones(len(self._envs), dtype=np.bool_)
+        resting[self._stepping] = False
+        return resting.reshape(len(self.agents), self.count)
 
     def reset(self) -> None:
-        """Start episode 0 in every environment."""
-        self._episode[:] = 0
-        self.resting[:] = False
-        for a in range(len(self.agents)):
-            self._recordings[a] = [self._reset(a, n) for n in range(self.count)]
+        """Start episode 0 in every environment of every agent that has not stopped."""
+        self._episode = [0] * len(self._envs)
+        self._stepping = list(range(len(self._envs)))
+        self._stopped = 0
+        self._leave_out_stopped()
+        for i in self._stepping:
+            self._reset(i)
+        self._leave_out_stopped()
 
-    def _reset(self, a: int, n: int) -> _Recording:
-        episode = int(self._episode[a, n])
-        seed = reset_seed(self.agents[a].seed, self._purpose, self._slot(n), episode)
+    def _leave_out_stopped(self) -> None:
+        """No longer step the environments of agents that have stopped."""
+        if len(self.agents.stopped) == self._stopped:
+            return
+        self._stopped = len(self.agents.stopped)
+        self._stepping = [i for i in self._stepping if i // self.count not in self.agents.stopped]
+        for a in self.agents.stopped:  # nobody learns from these rows, but they are computed with
+            self._observation[a] = self._after[a] = self._reward[a] = 0
+
+    def _reset(self, i: int) -> None:
+        a, n = divmod(i, self.count)
+        episode, row = self._episode[i], self._observation_rows[i]
+        seed: int | None = reset_seed(self.agents[a].seed, self._purpose, self._slot(n), episode)
         if self.spec.reset_seed == "once" and episode > 0:
-            observation, _ = self._envs[a][n].reset()
-            seed_used = None
-        else:
-            observation, _ = self._envs[a][n].reset(seed=seed)
-            seed_used = seed
-        row = self._observation[a, n]
-        self.spaces.observation.write(observation, row)
-        return _Recording(seed_used, row)
+            seed = None
+        self._left[i] = self._limits[i]
+        try:
+            observation, _ = self._envs[i].reset(seed=seed)
+            self.spaces.observation.check(observation)
+            self.spaces.observation.write(observation, row)
+        except Exception as error:
+            row[:] = 0
+            self._tape.begin(i, seed, row)
+            self._stop(i, "crashed", f"its environment's reset raised {type(error).__name__}: {error}")
+            return
+        self._tape.begin(i, seed, row)
+        if not np.isfinite(row).all():
+            self._stop(i, "diverged", f"its environment was reset to an observation that holds {_odd(row)}")
 
     def step(self, action: Tensor) -> Transition:
         """Act in every environment: `action` [A, N, width] as a policy chooses it."""
-        actions = self.spaces.action.to_environment(action.numpy())
-        sent = actions.copy()  # what is recorded, even if an environment changes its action in place
+        self._leave_out_stopped()
+        actions = self.spaces.action.to_environment(action.numpy()).reshape(len(self._envs), *self.spaces.action.shape)
         self._before[:] = self._observation
-        for a, (envs, recordings) in enumerate(zip(self._envs, self._recordings, strict=True)):
-            for n, env in enumerate(envs):
-                if not self.resting[a, n]:
-                    self._step(a, n, env, recordings[n], sent[a, n], actions[a, n])
-        return Transition(
-            *map(torch.from_numpy, (self._before, self._after, self._reward, self._terminated, self._truncated))
-        )
+        self._terminated.fill(False)
+        self._truncated.fill(False)
+        self._tape.act(actions)
+        if not isfinite(actions.sum()):
+            self._stop_not_finite(actions, "its policy's action holds")
+            self._leave_out_stopped()
 
-    def _step(self, a: int, n: int, env: gym.Env[Any, Any], recording: _Recording, sent: Any, action: Any) -> None:
-        observation, reward, terminated, truncated, _ = env.step(action)
-        row = self._after[a, n]
-        self.spaces.observation.write(observation, row)
-        reward = float(reward)
-        recording.add(sent, reward, row)
-        self._reward[a, n] = reward
-        self._terminated[a, n] = terminated
-        self._truncated[a, n] = truncated
-        if terminated or truncated:
-            self._end(a, n, recording, "terminated" if terminated else "truncated")
-            self._episode[a, n] += 1
-            if self._autoreset:
-                self._recordings[a][n] = self._reset(a, n)
-                return
-            self.resting[a, n] = True
-        self._observation[a, n] = row
+        envs, rows, left, write = self._envs, self._after_rows, self._left, self.spaces.observation.write
+        rewards, ended = [0.0] * len(envs), []
+        for i in self._stepping:
+            try:
+                observation, reward, terminated, truncated, _ = envs[i].step(actions[i])
+                write(observation, rows[i])
+                rewards[i] = float(reward)
+            except Exception as error:
+                self._stop(i, "crashed", f"its environment raised {type(error).__name__}: {error}")
+                continue
+            left[i] -= 1
+            if terminated or truncated or left[i] <= 0:
+                ended.append(i)
+                self._terminated.flat[i] = terminated
+                self._truncated.flat[i] = truncated or left[i] <= 0
+        self._leave_out_stopped()
 
-    def _end(self, a: int, n: int, recording: _Recording, ending: str) -> None:
-        self._finished.append(
-            Episode(
-                agent=int(a),
-                environment=int(n),
-                episode=int(self._episode[a, n]),
-                reset_seed=recording.seed,
-                length=len(recording.rewards),
-                ret=sum(recording.rewards),
-                ending=ending,
-                digest=recording.finish(ending),
-                actions=np.asarray(recording.actions),
-            )
+        self._reward.flat = rewards
+        self._tape.write(rows, rewards)
+        # One number tells, cheaply and for all environments, whether it is worth looking for an odd one.
+        if not isfinite(np.vdot(rows, rows) + sum(rewards)):
+            self._stop_not_finite(rows, "its environment's observation holds")
+            self._stop_not_finite(np.array(rewards), "its environment's reward is")
+            self._leave_out_stopped()
+        self._observation[:] = self._after
+        for i in ended:
+            if i // self.count not in self.agents.stopped:
+                self._end(i)
+        self._leave_out_stopped()
+        return self._transition
+
+    def _end(self, i: int) -> None:
+        """Note that the episode of environment `i` has ended, and go on to the next."""
+        self._finish(i, "terminated" if self._terminated.flat[i] else "truncated")
+        self._episode[i] += 1
+        if self._autoreset:
+            self._reset(i)
+        else:
+            self._stepping.remove(i)
+
+    def _finish(self, i: int, ending: str) -> None:
+        self._finished.append(self._tape.end(*divmod(i, self.count), i, self._episode[i], ending))
+
+    def _stop_not_finite(self, rows: NDArray[Any], what: str) -> None:
+        """Stop the agents with NaN or an infinity in one of these rows [M, …]."""
+        for i in self._stepping:
+            if not np.isfinite(rows[i]).all():
+                self._stop(i, "diverged", f"{what} {_odd(rows[i])}")
+
+    def _stop(self, i: int, status: Literal["crashed", "diverged"], reason: str) -> None:
+        a, n = divmod(i, self.count)
+        if a in self.agents.stopped:  # for a reason that another of its environments gave in the same step
+            return
+        self._finish(i, status)
+        episode = self._finished[-1]
+        where = {"during": self._purpose, "environment": n, "episode": episode.episode}
+        self.agents.stop(
+            a, Stop(status, reason, {**where, "reset_seed": episode.reset_seed, "step": episode.length})
         )
 
     def cut(self) -> None:
         """End the episodes that still run; their environments rest until `reset`."""
-        for a, n in np.argwhere(~self.resting):
-            self._end(a, n, self._recordings[a][n], "cut")
-        self.resting[:] = True
+        for i in self._stepping:
+            self._finish(i, "cut")
+        self._stepping = []
 
     def finished_episodes(self) -> list[Episode]:
         """The episodes that ended since the last call."""
@@ -199,6 +317,10 @@ class Environments:
         return finished
 
     def close(self) -> None:
-        for envs in self._envs:
-            for env in envs:
-                env.close()
+        for env in self._envs:
+            env.close()
+
+
+def _odd(row: NDArray[Any]) -> str:
+    """The first number that is not finite, in words."""
+    return "NaN" if np.isnan(row).any() else "an infinity"

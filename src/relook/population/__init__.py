@@ -1,6 +1,6 @@
 """What makes many agents one computation: every tensor's first axis, A, is the agent, and nothing crosses it."""
 
-from relook.population.agents import Agent, Agents
+from relook.population.agents import Agent, Agents, Stop
 from relook.population.layers import linear, pad_rows, padded_width
 from relook.population.normalisers import ObservationNormaliser, RewardScaler
 from relook.population.optimiser import Adam
@@ -15,6 +15,7 @@ __all__ = [
     "ObservationNormaliser",
     "Parameters",
     "RewardScaler",
+    "Stop",
     "agents_are_independent",
     "linear",
     "pad_rows",

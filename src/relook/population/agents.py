@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from relook.population.randomness import stream
@@ -20,6 +21,17 @@ class Agent:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Stop:
+    """Why an agent learns no longer, while the others go on."""
+
+    status: Literal["crashed", "diverged"]
+    """`crashed`: its environment raised an exception; `diverged`: a number that must be finite was not."""
+    reason: str
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The episode in which it happened: `during` (train or evaluate), environment, episode, reset_seed, step."""
+
+
 class Agents(Sequence[Agent]):
     """The agents of one population, in order. Their number is A.
 
@@ -29,6 +41,17 @@ class Agents(Sequence[Agent]):
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         self._agents = tuple(agents)
+        self.stopped: dict[int, Stop] = {}
+        """The agents that learn no longer, by position."""
+
+    def stop(self, position: int, why: Stop) -> None:
+        """Let one agent rest for the remainder of training: it keeps what it has learned so far."""
+        self.stopped.setdefault(position, why)
+
+    @property
+    def alive(self) -> Bool[Tensor, " A"]:
+        """The agents that still learn."""
+        return torch.tensor([position not in self.stopped for position in range(len(self))])
 
     def __len__(self) -> int:
         return len(self._agents)

@@ -53,7 +53,9 @@ class TrainedAgent:
         self.record = found[0]
         self.spec = spec
         env = spec.make()
-        self._spaces = Spaces(ObservationSpace(env.observation_space), ActionSpace(env.action_space))
+        self._spaces = Spaces(
+            ObservationSpace(env.observation_space), ActionSpace(env.action_space, rescale=spec.rescale_actions)
+        )
         env.close()
         unit = self.record.unit
         position = [agent.agent for agent in run.agents if agent.unit == unit].index(index)
