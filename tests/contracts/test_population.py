@@ -58,6 +58,7 @@ FIELDS_THAT_MATTER = {
     "gae_lambda": 0.3,
     "clip": 0.01,
     "value_clip": 0.01,
+    "value_learning_rate_factor": 0.1,
     "value_coefficient": 0.01,
     "entropy_coefficient": 0.3,
     "max_gradient_norm": 0.01,

@@ -9,8 +9,8 @@ with r = π(a|s) / π_old(a|s). The clip takes away the reward for moving r furt
 
 Data flow, with A agents, T steps (`horizon`), N environments, B samples in a minibatch, D observed numbers:
 
-    collect   observation [A, T, N, D]  →  action [A, T, N, K], log π_old [A, T, N], reward, terminated, truncated
-    estimate  V(s), V(s') [A, T, N]     →  advantage Â, value target Â + V(s)  [A, T, N]
+    collect   observation [A, T, N, D]  →  action [A, T, N, K], reward, terminated, truncated  [A, T, N]
+    estimate  log π_old(a|s), V(s), V(s')  →  advantage Â, value target Â + V(s)  [A, T, N]
     update    minibatch [A, B, …]       →  losses [A]  →  gradients [A, P]  →  Adam
 
 Departures from the paper. Usual ones (Huang et al. 2022, "The 37 Implementation Details of PPO"): advantages are
@@ -20,7 +20,8 @@ clipped each by itself, because a large value error would otherwise shrink the p
 time limit is not an end: targets bootstrap through truncation.
 """
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -33,7 +34,6 @@ from relook.buffers.rollout import Minibatch
 from relook.envs import Continuous, Environments, Spaces, Transition
 from relook.errors import WrongRequest
 from relook.formulas.diagnostics import explained_variance, value_bias
-from relook.formulas.normalisation import moments
 from relook.formulas.returns import gae
 from relook.formulas.shapes import expand
 from relook.networks import ActorCritic
@@ -49,13 +49,17 @@ METRICS = {
     "entropy": Metric("mean entropy of π(·|s)", "nats"),
     "kl": Metric("KL(π_old ‖ π) by E[(r-1) - log r], which cannot be negative, mean over minibatches", "nats"),
     "clip_fraction": Metric("share of samples with |r - 1| > ε, mean over minibatches"),
-    "explained_variance": Metric("1 - Var[target - V] / Var[target] before the update; null if targets are equal"),
-    "value_bias": Metric("mean(V - target) / sd(target) before the update; null if targets are equal"),
+    "explained_variance": Metric(
+        "1 - Var[target - V] / Var[target] before the update; null if targets are equal", optional=True
+    ),
+    "value_bias": Metric("mean(V - target) / sd(target) before the update; null if targets are equal", optional=True),
     "value": Metric("mean of V(s) over the rollout", "reward"),
     "gradient_norm": Metric("norm of the gradient before clipping, mean over minibatches"),
     "step_size": Metric("‖θ_after - θ_before‖ / ‖θ_before‖ of the iteration's update"),
     "updates": Metric("minibatch steps that the policy took; fewer than planned if the KL stop ended the update"),
-    "saturation": Metric("share of bounded action components at or beyond 99 % of the way to a bound; null if none"),
+    "saturation": Metric(
+        "share of bounded action components at or beyond 99 % of the way to a bound; null if none", optional=True
+    ),
     "learning_rate": Metric("Adam's step size α"),
     "reward_scale": Metric("what rewards are divided by before learning", "reward"),
 }
@@ -73,6 +77,9 @@ class Config:
         float("inf"),
         "V moves at most this far from V_old in an update, on the scale of scaled rewards; inf: not clipped",
         above=0,
+    )
+    value_learning_rate_factor: float = numeric(
+        1.0, "learning rate of the value function ÷ that of the policy", above=0
     )
     value_coefficient: float = numeric(0.5, "weight c₁ of the value loss; usually 0.25 to 1", low=0)
     entropy_coefficient: float = numeric(0.0, "weight c₂ of the entropy bonus; usually 0 to 0.02", low=0)
@@ -123,22 +130,24 @@ def clip_loss(
     advantage: Float[Tensor, "A B"],
     clip: Float[Tensor, " A"],
 ) -> Float[Tensor, " A"]:
-    """-E[min(r Â, clip(r, 1-ε, 1+ε) Â)], Eq. 7."""
-    ratio = (log_prob - log_prob_old).exp()
-    epsilon = expand(clip, 2)
-    clipped = torch.minimum(torch.maximum(ratio, 1 - epsilon), 1 + epsilon)
-    return -torch.minimum(ratio * advantage, clipped * advantage).mean(1)
+    """-E[min(r Â, clip(r, 1-ε, 1+ε) Â)], Eq. 7.
+
+    The minimum only ever meets the bound on the side that the advantage pushes to: 1+ε for Â > 0, 1-ε for Â < 0.
+    """
+    ratio, epsilon = (log_prob - log_prob_old).exp(), expand(clip, 2)
+    bound = torch.where(advantage > 0, 1 + epsilon, 1 - epsilon)
+    return -torch.minimum(ratio * advantage, bound * advantage).mean(1)
 
 
 def value_loss(
     value: Float[Tensor, "A B"],
     value_old: Float[Tensor, "A B"],
     target: Float[Tensor, "A B"],
-    value_clip: Float[Tensor, " A"],
+    value_clip: Float[Tensor, " A"] | None = None,
 ) -> Float[Tensor, " A"]:
     """E[(V - target)²], Eq. 9; where `value_clip` is finite, the worse of it and that of V held near V_old."""
     squares = (value - target).square()
-    if torch.isfinite(value_clip).any():
+    if value_clip is not None:
         reach = expand(value_clip, 2)
         near = value_old + torch.minimum(torch.maximum(value - value_old, -reach), reach)
         squares = torch.where(torch.isfinite(reach), torch.maximum(squares, (near - target).square()), squares)
@@ -147,89 +156,115 @@ def value_loss(
 
 def normalised(advantage: Float[Tensor, "A B"]) -> Float[Tensor, "A B"]:
     """Each agent's advantages with mean 0 and standard deviation 1."""
-    mean, variance = moments(advantage)
-    return (advantage - expand(mean, 2)) / (expand(variance.sqrt(), 2) + 1e-8)
+    centred = advantage - advantage.mean(1, keepdim=True)
+    return centred / (centred.square().mean(1, keepdim=True).sqrt() + 1e-8)
 
 
 class Estimates(NamedTuple):
     """What a rollout is judged by."""
 
+    log_prob: Float[Tensor, "A T N"]
+    """log π_old(a|s)"""
     value: Float[Tensor, "A T N"]
     advantage: Float[Tensor, "A T N"]
     target: Float[Tensor, "A T N"]
 
 
 def estimate(ac: ActorCritic, rollout: Rollout, reward: Float[Tensor, "A T N"], h: Hyperparameters) -> Estimates:
-    """Values, advantages and value targets of a rollout, with `reward` on the scale that is to be learned."""
+    """What π_old and V say of a rollout, before they are changed; `reward` is on the scale that is to be learned."""
     with torch.no_grad():
-        value = ac.value(rollout.observation.flatten(1, 2)).view_as(reward)
-        next_value = ac.value(rollout.next_observation.flatten(1, 2)).view_as(reward)
+        log_prob, _, value = ac.evaluate(rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2))
+    value, next_value = value.view_as(reward), ac.value(rollout.next_observation.flatten(1, 2)).view_as(reward)
     advantage = gae(reward, value, next_value, rollout.terminated, rollout.truncated, h.discount, h.gae_lambda)
-    return Estimates(value, advantage, target=advantage + value)
+    return Estimates(log_prob.view_as(reward), value, advantage, target=advantage + value)
+
+
+class Step(NamedTuple):
+    """What one minibatch gave, to be looked at after the update."""
+
+    took_part: Bool[Tensor, " A"]
+    moved: Bool[Tensor, " A"]
+    policy_loss: Float[Tensor, " A"]
+    value_loss: Float[Tensor, " A"]
+    gradient_norm: Float[Tensor, " A"]
+    entropy: Float[Tensor, "A B"]
+    log_ratio: Float[Tensor, "A B"]
+
+
+def kl(log_ratio: Float[Tensor, "*A B"]) -> Float[Tensor, "*A"]:
+    """KL(π_old ‖ π) from log r of samples of π_old: E[(r-1) - log r], which cannot be negative."""
+    return (log_ratio.exp() - 1 - log_ratio).mean(-1)
 
 
 def gradient_step(
     ac: ActorCritic,
     optimiser: Adam,
     batch: Minibatch,
+    alive: Bool[Tensor, " A"],
     active: Bool[Tensor, " A"],
     config: Config,
     h: Hyperparameters,
-) -> tuple[Bool[Tensor, " A"], dict[str, Float[Tensor, " A"]]]:
-    """One minibatch: every agent that is active, and whose KL has not passed 1.5 × the target, makes one step.
-
-    Returns the agents that are still active, and diagnostics.
-    """
+) -> Step:
+    """One minibatch: every agent that is active, and whose KL has not passed 1.5 × the target, makes one step."""
     advantage = normalised(batch.advantage) if config.normalise_advantages else batch.advantage
-    log_prob, entropy = ac.log_prob_and_entropy(batch.observation, batch.action)
+    log_prob, entropy, value = ac.evaluate(batch.observation, batch.action)
     policy_loss = clip_loss(log_prob, batch.log_prob, advantage, h.clip)
-    value_error = value_loss(ac.value(batch.observation), batch.value, batch.target, h.value_clip)
-    loss = policy_loss + h.value_coefficient * value_error - h.entropy_coefficient * entropy.mean(1)
-
-    with torch.no_grad():
-        log_ratio = log_prob - batch.log_prob
-        off = log_ratio.exp() - 1
-        kl = (off - log_ratio).mean(1)
-        clip_fraction = (off.abs() > expand(h.clip, 2)).float().mean(1)
-        active = active & kl.isfinite() & (kl <= 1.5 * h.target_kl)
-
+    value_error = value_loss(value, batch.value, batch.target, h.finite("value_clip"))
+    loss = policy_loss + h.value_coefficient * value_error
+    if h.any("entropy_coefficient"):
+        loss = loss - h.entropy_coefficient * entropy.mean(1)
     optimiser.zero_gradient()
     loss.sum().backward()  # a sum of independent losses keeps agents independent
-    moving = {"policy": active, "value": active if config.kl_stops == "both" else torch.ones_like(active)}
+
+    log_ratio = log_prob.detach() - batch.log_prob
+    moving = active if h.finite("target_kl") is None else active & (kl(log_ratio) <= 1.5 * h.target_kl)
     gradient_norm = optimiser.step(
-        h.learning_rate, active=moving, max_norm=h.max_gradient_norm, clip_together=config.clip_together
+        {"policy": h.learning_rate, "value": h.learning_rate * h.value_learning_rate_factor},
+        active={"policy": moving, "value": moving if config.kl_stops == "both" else alive},
+        max_norm=h.max_gradient_norm,
+        clip_together=config.clip_together,
     )
-    return active, {
-        "policy_loss": policy_loss.detach(),
-        "value_loss": value_error.detach(),
-        "entropy": entropy.detach().mean(1),
-        "kl": kl,
-        "clip_fraction": clip_fraction,
-        "gradient_norm": gradient_norm,
-    }
+    return Step(active, moving, policy_loss.detach(), value_error.detach(), gradient_norm, entropy.detach(), log_ratio)
 
 
 def update(
-    ac: ActorCritic, optimiser: Adam, batches: Iterable[Minibatch], config: Config, h: Hyperparameters
+    ac: ActorCritic,
+    optimiser: Adam,
+    batches: Iterable[Minibatch],
+    alive: Bool[Tensor, " A"],
+    config: Config,
+    h: Hyperparameters,
 ) -> dict[str, Float[Tensor, " A"]]:
-    """One iteration's minibatches. Returns diagnostics, averaged over those in which an agent took part."""
-    before = [group.theta.clone() for group in ac.parameters.values()]
-    active = torch.ones(len(before[0]), dtype=torch.bool)
-    visits, updates = torch.zeros(len(active)), torch.zeros(len(active))
-    sums: dict[str, Tensor] = {}
+    """One iteration's minibatches, for the agents that still learn (`alive`).
+
+    Returns diagnostics, averaged over the minibatches in which an agent took part.
+    """
+    before, active = ac.parameters.theta.clone(), alive
+    steps: list[Step] = []
     for batch in batches:
-        taking_part = active
-        active, diagnostics = gradient_step(ac, optimiser, batch, active, config, h)
-        visits += taking_part
-        updates += active
-        for name, value in diagnostics.items():
-            sums[name] = sums.get(name, 0.0) + torch.where(taking_part, value, 0.0)
+        steps.append(gradient_step(ac, optimiser, batch, alive, active, config, h))
+        active = steps[-1].moved
         if config.kl_stops == "both" and not active.any():
             break
-    return {name: total / visits for name, total in sums.items()} | {
-        "updates": updates,
-        "step_size": ac.relative_distance(before),
-    }
+    return update_diagnostics(steps, h) | {"step_size": ac.relative_distance(before)}
+
+
+def update_diagnostics(steps: Sequence[Step], h: Hyperparameters) -> dict[str, Float[Tensor, " A"]]:
+    """Means over the minibatches in which an agent took part."""
+    measured: dict[str, list[Tensor]] = defaultdict(list)
+    for size in sorted({step.log_ratio.shape[1] for step in steps}):  # the last of an epoch may be smaller
+        alike = [step for step in steps if step.log_ratio.shape[1] == size]
+        stacked = {name: torch.stack(x) for name, x in zip(Step._fields, zip(*alike, strict=True), strict=True)}
+        log_ratio = stacked.pop("log_ratio")
+        stacked["kl"] = kl(log_ratio)
+        stacked["clip_fraction"] = ((log_ratio.exp() - 1).abs() > expand(h.clip, 2)).float().mean(-1)
+        stacked["entropy"] = stacked["entropy"].mean(-1)
+        for name, x in stacked.items():
+            measured[name].append(x)
+    whole = {name: torch.cat(x) for name, x in measured.items()}
+    took_part, updates = whole.pop("took_part"), whole.pop("moved").sum(0)
+    means = {name: torch.where(took_part, x, 0.0).sum(0) / took_part.sum(0) for name, x in whole.items()}
+    return means | {"updates": updates}
 
 
 def rollout_diagnostics(
@@ -268,7 +303,7 @@ def build(
 
 def rehearse(
     spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., ActorCritic]
-) -> dict[str, Tensor]:
+) -> Float[Tensor, "A ..."]:
     """One epoch on made-up experience, with all shapes as in training: what the start-up self-check compares."""
     h = Hyperparameters(agents)
     ac, optimiser = build(spaces, agents, config, actor_critic)
@@ -279,15 +314,16 @@ def rehearse(
     ends = agents.uniform("rehearse", 2, (2, *shape)) < 0.1
     noise = ac.noise(agents, "rehearse", 3, shape)
     for t in range(config.horizon):
-        action, log_prob = ac.act(observation[:, 0, t], noise[:, t])
+        action = ac.act(observation[:, 0, t], noise[:, t])
         transition = Transition(observation[:, 0, t], observation[:, 1, t], reward[:, t], ends[:, 0, t], ends[:, 1, t])
-        rollout.store(t, action, log_prob, transition)
+        rollout.store(t, action, transition)
     scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
     scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
     ac.observe(rollout.observation.flatten(1, 2))
     estimates = estimate(ac, rollout, scaler(rollout.reward), h)
-    update(ac, optimiser, rollout.minibatches(agents, 0, 1, config.minibatch, *estimates), config, h)
-    return {name: group.theta for name, group in ac.parameters.items()}
+    batches = rollout.minibatches(agents, 0, 1, config.minibatch, *estimates)
+    update(ac, optimiser, batches, agents.alive, config, h)
+    return ac.parameters.theta
 
 
 def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> None:
@@ -308,8 +344,8 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
             with run.stage("collect"):
                 noise = ac.noise(agents, "explore", iteration, (config.horizon, config.envs))
                 for t in range(config.horizon):
-                    action, log_prob = ac.act(envs.observation, noise[:, t])
-                    rollout.store(t, action, log_prob, envs.step(action))
+                    action = ac.act(envs.observation, noise[:, t])
+                    rollout.store(t, action, envs.step(action))
 
             with run.stage("estimate"):
                 scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
@@ -317,7 +353,7 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
 
             with run.stage("update"):
                 batches = rollout.minibatches(agents, iteration, config.epochs, config.minibatch, *estimates)
-                diagnostics = update(ac, optimiser, batches, config, h)
+                diagnostics = update(ac, optimiser, batches, agents.alive, config, h)
                 ac.observe(rollout.observation.flatten(1, 2))
 
             diagnostics |= rollout_diagnostics(estimates, rollout, envs.spaces, scaler.scale)  # record

@@ -18,7 +18,7 @@ class Minibatch(NamedTuple):
     action: Tensor
     """[A, B, width]"""
     log_prob: Float[Tensor, "A B"]
-    """log π_old(a|s), at collection."""
+    """log π_old(a|s)"""
     value: Float[Tensor, "A B"]
     """V_old(s)."""
     advantage: Float[Tensor, "A B"]
@@ -35,16 +35,14 @@ class Rollout:
         self.observation: Float[Tensor, "A T N D"] = torch.zeros(*shape, spaces.observation.size)
         self.next_observation: Float[Tensor, "A T N D"] = torch.zeros_like(self.observation)
         self.action = torch.zeros(*shape, spaces.action.width, dtype=torch.int64 if discrete else torch.float32)
-        self.log_prob: Float[Tensor, "A T N"] = torch.zeros(shape)
         self.reward: Float[Tensor, "A T N"] = torch.zeros(shape)
         self.terminated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
         self.truncated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
 
-    def store(self, t: int, action: Tensor, log_prob: Float[Tensor, "A N"], step: Transition) -> None:
+    def store(self, t: int, action: Tensor, step: Transition) -> None:
         """Copy step t: what was seen, done and got, and where it led."""
         self.observation[:, t] = step.observation
         self.action[:, t] = action
-        self.log_prob[:, t] = log_prob
         self.next_observation[:, t] = step.next_observation
         self.reward[:, t] = step.reward
         self.terminated[:, t] = step.terminated
@@ -56,6 +54,7 @@ class Rollout:
         iteration: int,
         epochs: int,
         size: int,
+        log_prob: Float[Tensor, "A T N"],
         value: Float[Tensor, "A T N"],
         advantage: Float[Tensor, "A T N"],
         target: Float[Tensor, "A T N"],
@@ -64,13 +63,15 @@ class Rollout:
 
         The last minibatch of an epoch holds what is left and may be smaller.
         """
-        fields = (self.observation, self.action, self.log_prob, value, advantage, target)
+        fields = (self.observation, self.action, log_prob, value, advantage, target)
         samples = self.reward[0].numel()
         flat = [field.reshape(len(agents) * samples, *field.shape[3:]) for field in fields]
         # One row per sample of any agent: one index into rows gathers faster than a pair of indices.
         first_row = torch.arange(len(agents)).unsqueeze(1) * samples
         for epoch in range(epochs):
-            order = agents.permutation("minibatch", iteration * epochs + epoch, samples)
-            for chosen in torch.split(first_row + order, size, dim=1):
-                rows = chosen.reshape(-1)
-                yield Minibatch(*(x.index_select(0, rows).view(*chosen.shape, *x.shape[1:]) for x in flat))
+            chosen = (first_row + agents.permutation("minibatch", iteration * epochs + epoch, samples)).split(size, 1)
+            # All of an epoch's minibatches at once, one behind the other, because each call costs more than the copy.
+            rows = torch.cat([part.flatten() for part in chosen])
+            shuffled = [x.index_select(0, rows).split([part.numel() for part in chosen]) for x in flat]
+            for parts, part in zip(zip(*shuffled, strict=True), chosen, strict=True):
+                yield Minibatch(*(x.view(*part.shape, *x.shape[1:]) for x in parts))

@@ -168,6 +168,7 @@ class Environments:
         self._before = np.zeros((*shape, self.spaces.observation.size), dtype=np.float32)
         self._after, self._observation = np.zeros_like(self._before), np.zeros_like(self._before)
         self._reward = np.zeros(shape, dtype=np.float32)
+        self._reward_rows = self._reward.reshape(-1)
         self._terminated, self._truncated = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
         self._transition = Transition(
             *map(torch.from_numpy, (self._before, self._after, self._reward, self._terminated, self._truncated))
@@ -262,7 +263,7 @@ class Environments:
                 self._truncated.flat[i] = truncated or left[i] <= 0
         self._leave_out_stopped()
 
-        self._reward.flat = rewards
+        self._reward_rows[:] = rewards
         self._tape.write(rows, rewards)
         # One number tells, cheaply and for all environments, whether it is worth looking for an odd one.
         if not isfinite(np.vdot(rows, rows) + sum(rewards)):
@@ -301,9 +302,7 @@ class Environments:
         self._finish(i, status)
         episode = self._finished[-1]
         where = {"during": self._purpose, "environment": n, "episode": episode.episode}
-        self.agents.stop(
-            a, Stop(status, reason, {**where, "reset_seed": episode.reset_seed, "step": episode.length})
-        )
+        self.agents.stop(a, Stop(status, reason, {**where, "reset_seed": episode.reset_seed, "step": episode.length}))
 
     def cut(self) -> None:
         """End the episodes that still run; their environments rest until `reset`."""

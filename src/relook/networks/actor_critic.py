@@ -1,7 +1,7 @@
 """A policy and a value function, for all agents of a population."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -12,13 +12,41 @@ from relook.errors import RelookError
 from relook.networks.mlp import MLP
 from relook.networks.policies import policy_for
 from relook.population import Agents, ObservationNormaliser, Parameters
+from relook.population.parameters import Shapes
+
+GROUPS = ("policy", "value")
+
+
+class Networks(Protocol):
+    """What an actor-critic needs of its networks: two for each agent, of the groups `policy` and `value`.
+
+    The parameters are handed in: tensors [A, 2, …] that both networks have (`shapes`) and tensors [A, …] of one network
+    (`own`, by group).
+    """
+
+    @property
+    def shapes(self) -> Shapes: ...
+    @property
+    def own(self) -> Mapping[str, Shapes]: ...
+    def initialise(self, parameters: Parameters, agents: Agents) -> None: ...
+    def learned(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Views [A, …] of everything that is learned, named `group/…`."""
+        ...
+
+    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[Float[Tensor, "A B _"], ...]:
+        """The outputs [A, B, O] of both networks."""
+        ...
+
+    def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
+        """The output of one network, without gradients."""
+        ...
 
 
 class ActorCritic:
-    """Policy π(a|s) and value V(s) as two separate multi-layer perceptrons, each an optimiser group of its own.
+    """Policy π(a|s) and value V(s) as two separate networks, each an optimiser group of its own.
 
-    Observations come in raw; with `normalise` they pass through a running normaliser that moves only when
-    `observe` is called.
+    They are multi-layer perceptrons unless `networks` says otherwise. Observations come in raw; with `normalise` they
+    pass through a running normaliser that moves only when `observe` is called.
     """
 
     def __init__(
@@ -30,8 +58,9 @@ class ActorCritic:
         activation: str = "tanh",
         initial_log_std: float = 0.0,
         normalise: bool = False,
+        networks: Callable[[int, Sequence[int]], Networks] | None = None,
     ) -> None:
-        inputs = spaces.observation.size
+        """`networks(inputs, outputs)` makes the networks; `outputs` holds the policy's number and the value's, 1."""
         self.settings: dict[str, Any] = {
             "hidden": hidden,
             "activation": activation,
@@ -39,16 +68,18 @@ class ActorCritic:
             "normalise": normalise,
         }
         self.policy = policy_for(spaces.action.kind, initial_log_std)
+        inputs, outputs = spaces.observation.size, (self.policy.outputs, 1)
         # A small gain makes the first policy nearly uniform, whatever it sees (Andrychowicz et al. 2021, §3.2).
-        self._actor = MLP("policy", inputs, hidden, self.policy.outputs, activation=activation, output_gain=0.01)
-        self._critic = MLP("value", inputs, hidden, 1, activation=activation)
-        self.parameters = {
-            "policy": Parameters(len(agents), {**self._actor.shapes, **self.policy.shapes}),
-            "value": Parameters(len(agents), self._critic.shapes),
-        }
-        self._actor.initialise(self.parameters["policy"], agents)
-        self.policy.initialise(self.parameters["policy"])
-        self._critic.initialise(self.parameters["value"], agents)
+        self.networks: Networks = (
+            MLP(GROUPS, inputs, hidden, outputs, activation=activation, output_gains=(0.01, 1.0))
+            if networks is None
+            else networks(inputs, outputs)
+        )
+        own = {group: dict(self.networks.own.get(group, {})) for group in GROUPS}
+        own["policy"] |= self.policy.shapes
+        self.parameters = Parameters(len(agents), GROUPS, self.networks.shapes, own)
+        self.networks.initialise(self.parameters, agents)
+        self.policy.initialise(self.parameters)
         one_hot = torch.from_numpy(spaces.observation.one_hot)
         self.normaliser = ObservationNormaliser(len(agents), one_hot) if normalise else None
 
@@ -72,9 +103,6 @@ class ActorCritic:
         if self.normaliser is not None:
             self.normaliser.update(observation)
 
-    def _output(self, observation: Float[Tensor, "A B D"]) -> Float[Tensor, "A B O"]:
-        return self._actor(self.parameters["policy"], self._normalised(observation))
-
     def _normalised(self, observation: Float[Tensor, "A B D"]) -> Float[Tensor, "A B D"]:
         return observation if self.normaliser is None else self.normaliser(observation)
 
@@ -83,44 +111,38 @@ class ActorCritic:
         return self.policy.noise(agents, purpose, block, shape)
 
     @torch.no_grad()
-    def act(
-        self, observation: Float[Tensor, "A N D"], noise: Float[Tensor, "A N K"]
-    ) -> tuple[Tensor, Float[Tensor, "A N"]]:
-        """Draw actions [A, N, width] from π, and their log-probabilities."""
-        return self.policy.sample(self.parameters["policy"], self._output(observation), noise)
+    def act(self, observation: Float[Tensor, "A N D"], noise: Float[Tensor, "A N K"]) -> Tensor:
+        """Draw actions [A, N, width] from π."""
+        output = self.networks.one(self.parameters, "policy", self._normalised(observation))
+        return self.policy.sample(self.parameters, output, noise)
 
     @torch.no_grad()
     def act_deterministically(self, observation: Float[Tensor, "A N D"]) -> Tensor:
         """The most probable actions [A, N, width]."""
-        return self.policy.mode(self._output(observation))
+        return self.policy.mode(self.networks.one(self.parameters, "policy", self._normalised(observation)))
 
-    def log_prob_and_entropy(
-        self, observation: Float[Tensor, "A B D"], action: Tensor
-    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
-        """Log π(a|s) of given actions, and the entropy of π(·|s)."""
-        return self.policy.log_prob_and_entropy(self.parameters["policy"], self._output(observation), action)
-
+    @torch.no_grad()
     def value(self, observation: Float[Tensor, "A B D"]) -> Float[Tensor, "A B"]:
-        """V(s)."""
-        return self._critic(self.parameters["value"], self._normalised(observation)).squeeze(-1)
+        """V(s), without gradients."""
+        return self.networks.one(self.parameters, "value", self._normalised(observation)).squeeze(-1)
 
-    def relative_distance(self, before: list[Tensor]) -> Float[Tensor, " A"]:
-        """‖θ - θ_before‖ / ‖θ_before‖, of all groups together; `before` holds their θ [A, P] in order."""
-        groups = [(group.theta, old) for group, old in zip(self.parameters.values(), before, strict=True)]
-        moved = torch.stack([(theta - old).square().sum(1) for theta, old in groups]).sum(0)
-        length = torch.stack([old.square().sum(1) for _, old in groups]).sum(0)
+    def evaluate(
+        self, observation: Float[Tensor, "A B D"], action: Tensor
+    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"], Float[Tensor, "A B"]]:
+        """log π(a|s) of given actions, the entropy of π(·|s), and V(s), from one pass through both networks."""
+        output, value = self.networks(self.parameters, self._normalised(observation))
+        return *self.policy.log_prob_and_entropy(self.parameters, output, action), value.squeeze(-1)
+
+    def relative_distance(self, before: Float[Tensor, "A G P"]) -> Float[Tensor, " A"]:
+        """‖θ - θ_before‖ / ‖θ_before‖ of both groups together."""
+        theta = self.parameters.theta
+        moved, length = ((x.square().sum(2)).sum(1) for x in (theta - before, before))
         return (moved / length).sqrt()
 
     def _learned(self) -> dict[str, Tensor]:
         """Views of all learned tensors [A, …], without padding."""
-        learned = {}
-        for network in (self._actor, self._critic):
-            group = self.parameters[network.name]
-            for name in network.shapes:
-                learned[name] = network.without_padding(name, group[name].detach())
-        for name in self.policy.shapes:
-            learned[name] = self.parameters["policy"][name].detach()
-        return learned
+        own = {name: self.parameters[name].detach() for name in self.policy.shapes}
+        return self.networks.learned(self.parameters) | own
 
     def state(self) -> dict[str, Tensor]:
         """Everything that acting and valuing need: learned tensors [A, …] and the normaliser's statistics."""

@@ -13,12 +13,10 @@ from torch import Tensor
 
 from relook.envs.spaces import Choices, Continuous
 from relook.formulas.distributions import (
-    categorical_entropy,
-    categorical_log_prob,
+    categorical_log_prob_and_entropy,
     categorical_sample,
     gaussian_entropy,
     gaussian_log_prob,
-    log_softmax,
 )
 from relook.population import Agents, Parameters
 
@@ -35,7 +33,7 @@ class Policy(Protocol):
 
     def initialise(self, parameters: Parameters) -> None: ...
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]: ...
-    def sample(self, parameters: Parameters, output: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]: ...
+    def sample(self, parameters: Parameters, output: Tensor, noise: Tensor) -> Tensor: ...
     def mode(self, output: Tensor) -> Tensor: ...
     def log_prob_and_entropy(self, parameters: Parameters, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]: ...
 
@@ -61,31 +59,28 @@ class CategoricalPolicy:
     def initialise(self, parameters: Parameters) -> None:
         """A categorical policy learns nothing beside its network."""
 
-    def log_p(self, output: Float[Tensor, "A B O"]) -> Float[Tensor, "A B K n"]:
-        """log-probabilities of all options of all choices; choices with fewer options are filled up with log 0."""
+    def logits(self, output: Float[Tensor, "A B O"]) -> Float[Tensor, "A B K n"]:
+        """Logits of all options of all choices; choices with fewer options are filled up with log 0."""
         if self._ragged:
             missing = torch.full_like(output[..., :1], IMPOSSIBLE)
             output = torch.cat([output, missing], -1)[..., self._index]
-        return log_softmax(output.reshape(*output.shape[:-1], len(self.sizes), -1))
+        return output.unflatten(-1, (len(self.sizes), -1))
 
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]:
         return agents.uniform(purpose, block, (*shape, len(self.sizes)))
 
     def sample(
         self, parameters: Parameters, output: Float[Tensor, "A B O"], noise: Float[Tensor, "A B K"]
-    ) -> tuple[Int[Tensor, "A B K"], Float[Tensor, "A B"]]:
-        log_p = self.log_p(output)
-        action = categorical_sample(log_p, noise)
-        return action, categorical_log_prob(log_p, action).sum(-1)
+    ) -> Int[Tensor, "A B K"]:
+        return categorical_sample(self.logits(output), noise)
 
     def mode(self, output: Float[Tensor, "A B O"]) -> Int[Tensor, "A B K"]:
-        return self.log_p(output).argmax(-1)
+        return self.logits(output).argmax(-1)
 
     def log_prob_and_entropy(
         self, parameters: Parameters, output: Float[Tensor, "A B O"], action: Int[Tensor, "A B K"]
     ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
-        log_p = self.log_p(output)
-        return categorical_log_prob(log_p, action).sum(-1), categorical_entropy(log_p).sum(-1)
+        return categorical_log_prob_and_entropy(self.logits(output), action)
 
 
 class GaussianPolicy:
@@ -106,10 +101,8 @@ class GaussianPolicy:
 
     def sample(
         self, parameters: Parameters, output: Float[Tensor, "A B K"], noise: Float[Tensor, "A B K"]
-    ) -> tuple[Float[Tensor, "A B K"], Float[Tensor, "A B"]]:
-        log_std = parameters[self.LOG_STD].unsqueeze(1)
-        action = output + log_std.exp() * noise
-        return action, gaussian_log_prob(action, output, log_std)
+    ) -> Float[Tensor, "A B K"]:
+        return output + parameters[self.LOG_STD].unsqueeze(1).exp() * noise
 
     def mode(self, output: Float[Tensor, "A B K"]) -> Float[Tensor, "A B K"]:
         return output

@@ -74,6 +74,16 @@ class Hyperparameters:
 
     def __init__(self, agents: Agents) -> None:
         self._values = {name: agents.hyperparameter(name) for name in agents[0].hyperparameters}
+        self._limits = {name for name, value in self._values.items() if value.isfinite().any()}
+        self._matters = {name for name, value in self._values.items() if value.any()}
+
+    def any(self, name: str) -> bool:
+        """Whether a hyper-parameter is other than 0 for any agent."""
+        return name in self._matters
+
+    def finite(self, name: str) -> Float[Tensor, " A"] | None:
+        """A hyper-parameter of which infinity means never; None if it is infinite for all agents."""
+        return self._values[name] if name in self._limits else None
 
     def annealed(self, names: tuple[str, ...], progress: float) -> "Hyperparameters":
         """The same, with some of them on their linear way to 0; `progress` is the share of training done."""

@@ -3,6 +3,8 @@
 The shape rule: the batch rows of every matrix product are a multiple of 4, hidden widths are a multiple of 8, and an
 input or output of width 1 is a product (and a sum) instead of a matrix product. Under it a matrix library takes the
 same path for one agent as for many; without it agents that train together differ in the last bit from agents alone.
+
+M counts networks: an agent may have several.
 """
 
 import torch
@@ -25,11 +27,35 @@ def pad_rows(x: Float[Tensor, "A B D"]) -> Float[Tensor, "A B4 D"]:
 
 
 def linear(
-    x: Float[Tensor, "A B I"], weight: Float[Tensor, "A I O"], bias: Float[Tensor, "A O"]
-) -> Float[Tensor, "A B O"]:
-    """X W + b, for each agent its own W and b."""
+    x: Float[Tensor, "M B I"], weight: Float[Tensor, "M I O"], bias: Float[Tensor, "M 1 O"]
+) -> Float[Tensor, "M B O"]:
+    """X W + b, for each network its own W and b."""
     if weight.shape[1] == 1:
-        return x * weight + bias.unsqueeze(1)
+        return x * weight + bias
     if weight.shape[2] == 1:
-        return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias.unsqueeze(1)
-    return torch.baddbmm(bias.unsqueeze(1), x, weight)
+        return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
+    return torch.baddbmm(bias, x, weight)
+
+
+def add_linear_gradient(
+    x: Float[Tensor, "M B I"],
+    gradient: Float[Tensor, "M B O"],
+    of_weight: Float[Tensor, "M I O"],
+    of_bias: Float[Tensor, "M 1 O"],
+) -> None:
+    """Add the gradients of W and b to what is there, from that of X W + b: Xᵀ ∂ and the sum of ∂ over the batch."""
+    of_bias += gradient.sum(1, keepdim=True)
+    if x.shape[2] == 1 or gradient.shape[2] == 1:
+        of_weight += (x.unsqueeze(3) * gradient.unsqueeze(2)).sum(1)
+    else:
+        of_weight += torch.bmm(x.transpose(1, 2), gradient)
+
+
+def linear_input_gradient(gradient: Float[Tensor, "M B O"], weight: Float[Tensor, "M I O"]) -> Float[Tensor, "M B I"]:
+    """The gradient of X, from that of X W + b: ∂ Wᵀ."""
+    transposed = weight.transpose(1, 2)
+    if weight.shape[1] == 1:
+        return (gradient * weight).sum(-1, keepdim=True)
+    if weight.shape[2] == 1:
+        return gradient * transposed
+    return torch.bmm(gradient, transposed)

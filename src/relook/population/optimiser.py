@@ -1,6 +1,8 @@
 """Adam for a population: learning rate, gradient clipping, step count and mask are each agent's own."""
 
+from collections import defaultdict
 from collections.abc import Mapping
+from math import isfinite, sqrt
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,34 +12,31 @@ from relook.population.parameters import Parameters
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1) over named groups of parameters.
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1) over the groups of a population's parameters.
 
     An agent that is not active in a group keeps its parameters, its moments and its step count in that group, bit for
-    bit and whatever its gradient holds, NaN included.
+    bit. So does an agent whose gradient is not finite.
     """
 
     def __init__(
-        self,
-        groups: Mapping[str, Parameters],
-        *,
-        epsilon: float = 1e-8,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
+        self, parameters: Parameters, *, epsilon: float = 1e-8, beta1: float = 0.9, beta2: float = 0.999
     ) -> None:
-        self.groups = dict(groups)
+        self.parameters = parameters
         self.epsilon, self.beta1, self.beta2 = epsilon, beta1, beta2
-        self.first_moment = {name: torch.zeros_like(group.theta) for name, group in groups.items()}
-        self.second_moment = {name: torch.zeros_like(group.theta) for name, group in groups.items()}
-        self.steps = {name: [0] * len(group.theta) for name, group in groups.items()}
+        self.first_moment: Float[Tensor, "A G P"] = torch.zeros_like(parameters.theta)
+        self.second_moment: Float[Tensor, "A G P"] = torch.zeros_like(parameters.theta)
+        self.steps: Float[Tensor, "A G"] = torch.zeros(parameters.theta.shape[:2])
+        blocks = (parameters.theta, parameters.gradient, self.first_moment, self.second_moment, self.steps)
+        # What torch's Adam takes, one row for each agent and group. A row that shall not move is left out of the step.
+        self._rows = [list(block.flatten(0, 1).unbind(0)) for block in blocks]
 
     def zero_gradient(self) -> None:
-        for group in self.groups.values():
-            group.zero_gradient()
+        self.parameters.zero_gradient()
 
     @torch.no_grad()
     def step(
         self,
-        learning_rate: Float[Tensor, " A"],
+        learning_rate: Mapping[str, Float[Tensor, " A"]],
         *,
         active: Mapping[str, Bool[Tensor, " A"]],
         max_norm: Float[Tensor, " A"],
@@ -45,33 +44,44 @@ class Adam:
     ) -> Float[Tensor, " A"]:
         """Clip each agent's gradient to the norm `max_norm` (inf: never), then make one step.
 
-        Each group is clipped by itself, or all groups together as one vector. Returns the Euclidean norm over all
-        groups before clipping.
+        `learning_rate` and `active` are given for each group by its name. Each group is clipped by itself, or all
+        groups together as one vector. Returns the Euclidean norm over all groups before clipping.
         """
-        squares = {name: group.gradient.square().sum(1) for name, group in self.groups.items()}
-        norm = torch.stack(list(squares.values())).sum(0).sqrt()
-        for name, group in self.groups.items():
-            clipped = norm if clip_together else squares[name].sqrt()
-            scale = (max_norm / (clipped + 1e-6)).clamp(max=1.0)
-            self._step(name, group, learning_rate, scale, active[name])
-        return norm
+        gradient, groups = self.parameters.gradient, self.parameters.groups
+        # A handful of numbers for each agent: plain Python is quicker with them than a tensor operation for each step.
+        squares = gradient.square().sum(2).tolist()
+        norms = [sqrt(sum(of_groups)) for of_groups in squares]
+        scales, moving = ([[0.0] * len(groups) for _ in norms] for _ in range(2))
+        rows_by_rate: dict[float, list[int]] = defaultdict(list)
+        for g, group in enumerate(groups):
+            settings = zip(active[group].tolist(), learning_rate[group].tolist(), max_norm.tolist(), strict=True)
+            for a, (moves, rate, highest) in enumerate(settings):
+                norm = norms[a] if clip_together else sqrt(squares[a][g])
+                scales[a][g] = highest / norm if norm > highest else 1.0
+                if moves and isfinite(norms[a]):
+                    moving[a][g] = 1.0
+                    rows_by_rate[rate].append(a * len(groups) + g)
+        gradient.mul_(torch.tensor(scales).unsqueeze(2))
+        self.steps += torch.tensor(moving)
+        for rate, rows in rows_by_rate.items():
+            self._fused(rate, rows)
+        return torch.tensor(norms)
 
-    def _step(self, name: str, group: Parameters, learning_rate: Tensor, scale: Tensor, active: Tensor) -> None:
-        m, v, theta = self.first_moment[name], self.second_moment[name], group.theta
-        resting = (~active).nonzero().squeeze(1)
-        kept = [x[resting] for x in (m, v, theta)] if len(resting) else []
-
-        self.steps[name] = [n + a for n, a in zip(self.steps[name], active.tolist(), strict=True)]
-        # Python's powers, not torch's: those of a vector may differ in the last bit with the vector's length.
-        steps = [max(n, 1) for n in self.steps[name]]
-        correction1 = torch.tensor([1 - self.beta1**n for n in steps], dtype=torch.float64)
-        correction2 = torch.tensor([(1 - self.beta2**n) ** 0.5 for n in steps], dtype=torch.float64)
-
-        gradient = group.gradient * scale.unsqueeze(1)
-        m.lerp_(gradient, 1 - self.beta1)
-        v.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        denominator = v.sqrt().div_(correction2.float().unsqueeze(1)).add_(self.epsilon)
-        theta.sub_((learning_rate / correction1).float().unsqueeze(1) * m / denominator)
-
-        for x, old in zip((m, v, theta), kept, strict=False):
-            x[resting] = old
+    def _fused(self, rate: float, rows: list[int]) -> None:
+        """Torch's own Adam, which goes through memory once. It takes lists of tensors and one learning rate."""
+        theta, gradient, first, second, steps = ([block[row] for row in rows] for block in self._rows)
+        torch._fused_adam_(
+            theta,
+            gradient,
+            first,
+            second,
+            [],
+            steps,
+            lr=rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )

@@ -1,43 +1,69 @@
-"""The parameters of one optimiser group, for all agents."""
+"""The parameters of all agents as one block of memory."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Shapes = Mapping[str, tuple[int, ...]]
+
 ALIGNMENT = 16
 """Tensors start at multiples of 16 floats (64 bytes), so that every agent's weights are aligned in memory like those
 of an agent alone: matrix libraries may choose another path for another alignment."""
 
-# Columns of a matrix are not one dense block of memory, and torch says once that this may be slow for gradients. It is
-# what lets an optimiser treat all tensors as one matrix, which saves far more.
+# A tensor is not one dense piece of the block, and torch says once that this may be slow for gradients. It is what lets
+# an optimiser treat all tensors as one matrix, which saves far more.
 warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
 
 
 class Parameters:
-    """θ [A, P]: one row per agent, with named tensors [A, …] as views of it, and ∂θ [A, P] with their gradients.
+    """θ [A, G, P]: for each agent G groups of P numbers, with named tensors as views, and ∂θ [A, G, P] likewise.
+
+    A group is what an optimiser clips, masks and steps as one: the policy, the value function. Tensors of the same
+    shape in every group stand side by side, as one tensor [A, G, …], so that what they compute is one computation;
+    tensors of one group only are [A, …].
 
     `self["name"]` is a leaf that requires a gradient. `backward()` adds into `gradient` through those leaves, and an
-    optimiser works on `theta` and `gradient` as two matrices.
+    optimiser works on the rows of `theta` and `gradient`.
     """
 
-    def __init__(self, agents: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self.shapes = dict(shapes)
-        columns = {name: -(-prod(shape) // ALIGNMENT) * ALIGNMENT for name, shape in shapes.items()}
-        self.theta: Float[Tensor, "A P"] = torch.zeros(agents, sum(columns.values()))
-        self.gradient: Float[Tensor, "A P"] = torch.zeros_like(self.theta)
+    def __init__(
+        self,
+        agents: int,
+        groups: Sequence[str],
+        shapes: Shapes,
+        own: Mapping[str, Shapes] | None = None,
+    ) -> None:
+        """`shapes`: what every group has; `own`: what one group has beside it, by the group's name."""
+        self.groups = tuple(groups)
+        own = own or {}
+        common = sum(map(_stored, shapes.values()))
+        width = common + max(sum(map(_stored, own.get(group, {}).values())) for group in self.groups)
+        self.theta: Float[Tensor, "A G P"] = torch.zeros(agents, len(self.groups), width)
+        self.gradient: Float[Tensor, "A G P"] = torch.zeros_like(self.theta)
         self._tensors: dict[str, Tensor] = {}
-        start = 0
+        # What every group has, as one row for each agent and group: [A·G, I, O], vectors as [A·G, 1, O].
+        self.theta_of: dict[str, Tensor] = {}
+        self.gradient_of: dict[str, Tensor] = {}
+        everywhere: int | slice = slice(None)
+        self._add(shapes, everywhere, 0)
+        for group, more in own.items():
+            self._add(more, self.groups.index(group), common)
+
+    def _add(self, shapes: Shapes, group: int | slice, start: int) -> None:
         for name, shape in shapes.items():
-            view, gradient = (
-                matrix[:, start : start + prod(shape)].view(agents, *shape) for matrix in (self.theta, self.gradient)
-            )
-            self._tensors[name] = view.requires_grad_()
+            columns = slice(start, start + prod(shape))
+            theta, gradient = (block[:, group, columns].unflatten(-1, shape) for block in (self.theta, self.gradient))
+            if isinstance(group, slice):
+                matrix = shape if len(shape) > 1 else (1, *shape)
+                self.theta_of[name] = theta.view(-1, *matrix)
+                self.gradient_of[name] = gradient.view(-1, *matrix)
+            self._tensors[name] = theta.requires_grad_()
             self._tensors[name].grad = gradient
-            start += columns[name]
+            start += _stored(shape)
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -47,9 +73,13 @@ class Parameters:
 
     @torch.no_grad()
     def set(self, name: str, value: Tensor) -> None:
-        """Overwrite one tensor [A, …]."""
+        """Overwrite one tensor."""
         self._tensors[name].copy_(value)
 
     def zero_gradient(self) -> None:
-        """Forget the gradients; they are views of one matrix, so that they must be cleared in place."""
+        """Forget the gradients; they are views of one block, so that they must be cleared in place."""
         self.gradient.zero_()
+
+
+def _stored(shape: tuple[int, ...]) -> int:
+    return -(-prod(shape) // ALIGNMENT) * ALIGNMENT

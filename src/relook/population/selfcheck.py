@@ -1,8 +1,9 @@
 """Does an agent compute the same among others as alone, here, with this network? Asked at the start of every run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from relook.population.agents import Agent, Agents
@@ -10,10 +11,10 @@ from relook.population.agents import Agent, Agents
 NEIGHBOURS = 2
 
 
-def agents_are_independent(agents: Agents, rehearse: Callable[[Agents], Mapping[str, Tensor]]) -> bool:
+def agents_are_independent(agents: Agents, rehearse: Callable[[Agents], Float[Tensor, "A ..."]]) -> bool:
     """True if `rehearse` gives an agent alone, bit for bit, what it gives that agent inside a population.
 
-    `rehearse` runs the real network, losses and optimiser once on made-up data and returns tensors [A, …]. A single
+    `rehearse` runs the real network, losses and optimiser once on made-up data and returns what they became. A single
     agent is given two strangers as company. Processors, and torch's choice of path for a shape, decide the answer.
     """
     first = agents[0]
@@ -23,7 +24,7 @@ def agents_are_independent(agents: Agents, rehearse: Callable[[Agents], Mapping[
     for position in {0, len(agents) // 2, len(agents) - 1}:
         alone = rehearse(Agents([company[position]]))
         # Bytes, not values: NaN must equal itself, and +0 must not equal -0.
-        if any(x[0].numpy().tobytes() != together[name][position].numpy().tobytes() for name, x in alone.items()):
+        if alone[0].numpy().tobytes() != together[position].numpy().tobytes():
             return False
     return True
 

@@ -72,7 +72,7 @@ class TrainedAgent:
             action = self._actor_critic.act_deterministically(seen)
         else:
             noise = self._actor_critic.noise(self._agents, "act", self._acts, (1,))
-            action, _ = self._actor_critic.act(seen, noise)
+            action = self._actor_critic.act(seen, noise)
             self._acts += 1
         return self._spaces.action.to_environment(action.numpy())[0, 0]
 

@@ -19,7 +19,7 @@ class Acts(Protocol):
     """What an evaluation needs of an actor-critic."""
 
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor: ...
-    def act(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]: ...
+    def act(self, observation: Tensor, noise: Tensor) -> Tensor: ...
     def act_deterministically(self, observation: Tensor) -> Tensor: ...
 
 
@@ -55,7 +55,7 @@ class Evaluation:
             actions = [
                 policy.act_deterministically(observation)
                 if deterministic
-                else policy.act(observation, noise[:, t % NOISE_BLOCK])[0]
+                else policy.act(observation, noise[:, t % NOISE_BLOCK])
                 for deterministic, observation in zip(
                     self._modes, torch.split(envs.observation, self._episodes, dim=1), strict=True
                 )

@@ -9,11 +9,15 @@ class Metric:
 
     meaning: str
     unit: str = ""
+    optional: bool = False
+    """Whether it may be null. Any other metric that is not a finite number says that the agent has diverged."""
 
 
 COMMON = {
-    "episode_return": Metric("mean return of the training episodes that ended in this iteration", "reward"),
-    "episode_length": Metric("mean length of these episodes", "steps"),
+    "episode_return": Metric(
+        "mean return of the training episodes that ended in this iteration", "reward", optional=True
+    ),
+    "episode_length": Metric("mean length of these episodes", "steps", optional=True),
     "episodes": Metric("how many training episodes ended in this iteration"),
 }
 """Logged by every algorithm."""

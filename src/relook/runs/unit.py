@@ -1,5 +1,6 @@
 """What an algorithm writes while it trains one unit of work."""
 
+import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ class Unit:
         if self._evaluation is not None:
             self._evaluation.envs.close()
 
-    def check(self, rehearse: Callable[[Agents], Mapping[str, Tensor]]) -> None:
+    def check(self, rehearse: Callable[[Agents], Tensor]) -> None:
         """Record what this run can promise: agents independent bit for bit, and episodes that replay exactly.
 
         `rehearse` is the algorithm's own; see `relook.population.agents_are_independent`.
@@ -91,6 +92,8 @@ class Unit:
         if self.work.evaluate_episodes:
             self._evaluation = Evaluation(self.work.environment, self.agents, self.work.evaluate_episodes)
         self._evaluate(steps=0)
+        gc.collect()
+        gc.freeze()  # what is there now stays: looking through it for garbage again and again takes time
 
     def iterations(self, steps_each: int) -> Iterator[int]:
         """Count the whole iterations of `steps_each` environment steps per agent that fit into the steps asked for."""
