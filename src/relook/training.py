@@ -4,11 +4,14 @@ import itertools
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,7 +22,7 @@ import gymnasium as gym
 
 from relook.algorithms import algorithm
 from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace
-from relook.errors import RelookError, WrongRequest
+from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, names
 from relook.runs.files import LineWriter, number, plain
@@ -44,6 +47,8 @@ class Request:
     evaluate_episodes: int = 10
     out: Path | None = None
     """The run's directory; None makes a new one below `runs/`."""
+    preset: str | None = None
+    """The name of the preset that hyper-parameters and environment were taken from, for the record."""
 
 
 def prepare(request: Request, workers: int | None = None) -> Run:
@@ -88,11 +93,13 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     record = {
         "schema": SCHEMA,
         "algorithm": known.name,
+        "preset": request.preset,
         "environment": {
             "name": spec.name,
             "arguments": dict(spec.arguments),
             "max_episode_steps": spec.max_episode_steps,
             "reset_seed": spec.reset_seed,
+            "rescale_actions": spec.rescale_actions,
             "importable": spec.function is None,
             "observation_space": str(observation.space),
             "action_space": str(action.space),
@@ -253,51 +260,107 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
     """Carry out all units of a prepared run, each in a fresh process, at most `workers` at a time.
 
     `watch` is called a few times a second meanwhile. An environment given as a function that other processes cannot
-    import is trained in this process instead. Raises `RelookError` if a unit failed, after the others have ended.
+    import is trained in this process instead. Raises `RelookError` if a unit failed, after the others have ended. A
+    first Ctrl-C lets every unit end its iteration and keep what it has, and raises `Interrupted`; a second one kills.
     """
-    failed: list[int] = []
-    cause: Exception | None = None
-    waiting = deque(run.units)
+    cause = None
     if spec.function is not None:
-        while waiting:
-            unit = waiting.popleft()
-            try:
-                work(run, unit, spec)
-            except Exception as error:  # recorded by `work`, and raised below
-                failed.append(unit)
-                cause = error
-            watch()
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                unit = waiting.popleft()
-                running[unit] = _start_worker(run, unit, spec)
-            time.sleep(0.1)
-            watch()
-            for unit, process in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[unit]
-                if process.returncode:
-                    failed.append(unit)
-                    if "failed" not in run.unit_events(unit):
-                        code = process.returncode
-                        end = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-                        _record_failure(run, unit, f"the worker {end}")
-    finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
+        cause = _carry_out_here(run, spec, watch)
+    else:
+        _carry_out(run, spec, workers, watch)
     watch()
+    events = {unit: run.unit_events(unit) for unit in run.units}
+    failed = [unit for unit in run.units if "failed" in events[unit]]
     if failed:
-        reasons = {run.unit_events(unit).get("failed", {}).get("error", "no reason recorded") for unit in failed}
+        reasons = {events[unit]["failed"].get("error", "no reason recorded") for unit in failed}
         log = run.unit_directory(failed[0]) / "worker.log"
         raise RelookError(
             f"{len(failed)} of {len(run.units)} units of work failed ({'; '.join(sorted(reasons))}); the others are "
             f"whole" + (f"; the log of unit {failed[0]} is {log}" if log.exists() else "")
         ) from cause
+    if not all("finished" in of_unit for of_unit in events.values()):
+        raise Interrupted(f"interrupted; {run.path} keeps what was trained until then")
+
+
+def _carry_out_here(run: Run, spec: EnvironmentSpec, watch: Callable[[], None]) -> Exception | None:
+    """Units one after the other in this process. Returns the last failure, which `work` has recorded."""
+    cause = None
+    for unit in run.units:
+        try:
+            work(run, unit, spec)
+        except Exception as error:
+            cause = error
+        watch()
+        if "interrupted" in run.unit_events(unit):
+            break
+    return cause
+
+
+def _carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
+    """Units in processes of their own. A process that dies without saying why is recorded as a failure."""
+    waiting, running = deque(run.units), dict[int, subprocess.Popen[bytes]]()
+    interrupted = False
+    try:
+        with _stop_signals_as_interrupts():
+            while waiting or running:
+                try:
+                    while waiting and len(running) < workers:
+                        unit = waiting.popleft()
+                        running[unit] = _start_worker(run, unit, spec)
+                    time.sleep(0.1)
+                    watch()
+                    for unit, process in list(running.items()):
+                        if process.poll() is not None:
+                            del running[unit]
+                            if process.returncode and "failed" not in run.unit_events(unit):
+                                _record_failure(run, unit, f"the worker {_end(process.returncode)}")
+                except KeyboardInterrupt:
+                    if interrupted:
+                        raise
+                    interrupted = True
+                    print("relook: ending after the iteration; once more to stop at once", file=sys.stderr)
+                    waiting.clear()
+                    _interrupt(run, running)
+    finally:
+        for process in running.values():
+            process.kill()
+        for process in running.values():
+            process.wait()
+
+
+def _interrupt(run: Run, running: dict[int, subprocess.Popen[bytes]]) -> None:
+    """Ask workers that train to end, and stop those that have not begun."""
+    for unit, process in list(running.items()):
+        if "networks" in run.unit_events(unit):
+            process.send_signal(signal.SIGINT)
+        else:
+            process.kill()
+            process.wait()
+            del running[unit]
+
+
+@contextmanager
+def _stop_signals_as_interrupts() -> Iterator[None]:
+    """Let the polite request to end (SIGTERM) and a closed terminal (SIGHUP) do what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _end(returncode: int) -> str:
+    """How a process ended, in words."""
+    if returncode > 0:
+        return f"ended with status {returncode}"
+    name = signal.Signals(-returncode).name
+    hint = "; by somebody, or because the machine ran out of memory" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
 
 
 def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Popen[bytes]:
@@ -310,7 +373,12 @@ def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Pope
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     with (directory / "worker.log").open("ab") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            process_group=0,  # a Ctrl-C reaches this process alone, which tells its workers
         )
 
 
@@ -321,9 +389,11 @@ def train(
     *,
     steps: int,
     seeds: int | Sequence[int] = 10,
+    preset: str | None = None,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
     reset_seed: Literal["each", "once"] = "each",
+    rescale_actions: bool | None = None,
     evaluate_episodes: int = 10,
     workers: int | None = None,
     out: str | Path | None = None,
@@ -332,9 +402,16 @@ def train(
     """Train agents and return the finished run, as `relook train` does.
 
     `seeds` is a number of agents (with seeds from 0) or the seeds themselves. A list as a hyper-parameter's value
-    multiplies the agents. Raises `WrongRequest` if the request cannot be carried out, `RelookError` if it failed.
+    multiplies the agents. `preset` names other defaults, such as `sb3`. Raises `WrongRequest` if the request cannot be
+    carried out, `RelookError` if it failed.
     """
+    known = algorithm(algorithm_name)
     spec = replace(environment_spec(env, env_args or {}, max_episode_steps), reset_seed=reset_seed)
+    if preset is not None:
+        spec = replace(spec, **known.preset(preset).environment)
+        hyperparameters = {**known.preset(preset).hyperparameters, **hyperparameters}
+    if rescale_actions is not None:
+        spec = replace(spec, rescale_actions=rescale_actions)
     request = Request(
         algorithm_name,
         spec,
@@ -343,6 +420,7 @@ def train(
         {name: _values(algorithm_name, name, value) for name, value in hyperparameters.items()},
         evaluate_episodes,
         Path(out) if out is not None else None,
+        preset,
     )
     if spec.function is not None:
         print("relook: other processes cannot import this environment; training in this one", file=sys.stderr)

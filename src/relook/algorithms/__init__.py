@@ -1,11 +1,16 @@
 """The registry: every algorithm that `relook train` knows. To add one, add its file and its line here."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relook.errors import WrongRequest
+
+if TYPE_CHECKING:
+    from relook.population.hyperparameters import Preset
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,17 @@ class Algorithm:
     def metrics(self) -> Mapping[str, Any]:
         """The file's `METRICS`."""
         return self._module.METRICS  # type: ignore[no-any-return]
+
+    @property
+    def presets(self) -> Mapping[str, Preset]:
+        """The file's `PRESETS`, by name."""
+        return self._module.PRESETS  # type: ignore[no-any-return]
+
+    def preset(self, name: str) -> Preset:
+        """One of them. Raises `WrongRequest` for unknown names."""
+        if name not in self.presets:
+            raise WrongRequest(f"expected a preset of {self.name} among {', '.join(self.presets)}; found {name!r}")
+        return self.presets[name]
 
     @property
     def train(self) -> Callable[..., None]:

@@ -38,7 +38,7 @@ from relook.formulas.returns import gae
 from relook.formulas.shapes import expand
 from relook.networks import ActorCritic
 from relook.population import Adam, Agents, RewardScaler
-from relook.population.hyperparameters import Hyperparameters, numeric, structural
+from relook.population.hyperparameters import Hyperparameters, Preset, numeric, structural
 from relook.runs.metrics import Metric
 from relook.runs.unit import Unit
 from relook.runs.work import Work
@@ -122,6 +122,107 @@ class Config:
     def annealed(self) -> tuple[str, ...]:
         """The hyper-parameters that fall linearly to 0."""
         return ("learning_rate",) * self.anneal_learning_rate + ("clip",) * self.anneal_clip
+
+
+PRESETS = {
+    "sb3": Preset(
+        "Stable-Baselines3 2.9, the defaults of `PPO` with `MlpPolicy`",
+        {
+            "learning_rate": 3e-4,
+            "discount": 0.99,
+            "gae_lambda": 0.95,
+            "envs": 1,
+            "horizon": 2048,
+            "minibatch": 64,
+            "clip_together": True,
+            "anneal_learning_rate": False,
+            "anneal_clip": False,
+            "scale_rewards": False,
+        },
+        {"rescale_actions": False},
+        (
+            "the sd that advantages are divided by has Bessel's correction there (a factor of 1.008 at 64 samples)",
+            "environments are reset with a seed once there, and at every episode here",
+            "steps are rounded up to whole rollouts there and down here",
+        ),
+    ),
+    "cleanrl": Preset(
+        "CleanRL, `ppo.py` (discrete actions)",
+        {
+            "learning_rate": 2.5e-4,
+            "discount": 0.99,
+            "gae_lambda": 0.95,
+            "value_clip": 0.2,
+            "value_coefficient": 0.25,
+            "entropy_coefficient": 0.01,
+            "envs": 4,
+            "horizon": 128,
+            "minibatch": 128,
+            "epochs": 4,
+            "clip_together": True,
+            "anneal_clip": False,
+            "scale_rewards": False,
+        },
+        {},
+        (
+            "a time limit counts as an end there: targets do not bootstrap through truncation",
+            "the value loss is halved there and weighted with 0.5, which is 0.25 here",
+            "the sd that advantages are divided by has Bessel's correction there",
+        ),
+    ),
+    "cleanrl-continuous": Preset(
+        "CleanRL, `ppo_continuous_action.py`",
+        {
+            "learning_rate": 3e-4,
+            "discount": 0.99,
+            "gae_lambda": 0.95,
+            "value_clip": 0.2,
+            "value_coefficient": 0.25,
+            "envs": 1,
+            "horizon": 2048,
+            "minibatch": 64,
+            "clip_together": True,
+            "anneal_clip": False,
+            "normalise_observations": True,
+        },
+        {"rescale_actions": False},
+        (
+            "a time limit counts as an end there: targets do not bootstrap through truncation",
+            "running statistics of observations and returns move at every step there, and between iterations here",
+            "scaled rewards are cut at ±10 there",
+            "the sd that advantages are divided by has Bessel's correction there",
+        ),
+    ),
+    "spinning-up": Preset(
+        "Spinning Up, the defaults of `ppo_pytorch`",
+        {
+            "learning_rate": 3e-4,
+            "value_learning_rate_factor": 10 / 3,
+            "discount": 0.99,
+            "gae_lambda": 0.97,
+            "value_coefficient": 1.0,
+            "max_gradient_norm": float("inf"),
+            "target_kl": 0.01,
+            "adam_epsilon": 1e-8,
+            "envs": 1,
+            "horizon": 4000,
+            "minibatch": 4000,
+            "epochs": 80,
+            "initial_log_std": -0.5,
+            "anneal_learning_rate": False,
+            "anneal_clip": False,
+            "scale_rewards": False,
+            "kl_stops": "policy",
+        },
+        {"rescale_actions": False},
+        (
+            "V is fitted to discounted rewards-to-go there, and to λ-returns here",
+            "weights start as torch's layers start them there, and orthogonal here",
+            "KL is estimated by the mean of -log r there, which may be negative",
+            "actions are not cut to their bounds there; an end that falls on a rollout's last step bootstraps there",
+        ),
+    ),
+}
 
 
 def clip_loss(

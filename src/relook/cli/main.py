@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from relook.errors import RelookError, WrongRequest
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 success, 2 a wrong request, 1 a failure."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(str(Path.cwd()))  # so that module:function finds a module that lies where relook is run
     words = [word for word in words if word != "--debug"]
     try:
         return _run(words)

@@ -14,7 +14,25 @@ T = TypeVar("T")
 
 def parse(form: type[T], verb: str, arguments: Sequence[str]) -> T:
     """Fill in a form from a command line. Wrong words end the program with status 2 and a hint."""
-    return tyro.cli(form, prog=f"relook {verb}", args=list(arguments), config=(tyro.conf.OmitArgPrefixes,))
+    words = _together(list(arguments), "--env-arg")
+    return tyro.cli(form, prog=f"relook {verb}", args=words, config=(tyro.conf.OmitArgPrefixes,))
+
+
+def _together(words: list[str], option: str) -> list[str]:
+    """The same words with all values of an option behind its first appearance: `-x a -x b` means `-x a b`."""
+    values: list[str] = []
+    others: list[str] = []
+    place, taking = None, False
+    for word in words:
+        if word.startswith("--"):
+            taking = word == option
+        if not taking:
+            others.append(word)
+        elif word != option:
+            values.append(word)
+        elif place is None:
+            place = len(others)
+    return words if place is None else [*others[:place], option, *values, *others[place:]]
 
 
 def environment_arguments(pairs: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from relook.cli.tables import stopped
 from relook.runs.files import number
 from relook.runs.reading import Run
 
@@ -111,7 +112,10 @@ class Progress:
                         "note: this environment does not repeat an episode from its seed and actions; episodes of "
                         "this run cannot be replayed"
                     )
-            case {"event": "finished"}:
-                self._notes["finished"] += members
+            case {"event": "finished" | "interrupted" as end}:
+                self._notes[end] += members - len(self._run.stopped(unit))
             case {"event": "failed"}:
                 self._notes["stopped"] += members
+            case {"event": "stopped", "status": str(status)}:
+                self._notes[status] += 1
+                self._console.print(stopped(self._run, event), style="yellow", highlight=False)

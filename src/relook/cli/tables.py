@@ -1,6 +1,7 @@
 """Tables on the terminal."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,19 @@ def print_settings(run: Run) -> None:
     for status in sorted({s["status"] for s in ended}):
         agents = [str(s["agent"]) for s in ended if s["status"] == status]
         console.print(f"{status}: {len(agents)} of {len(run.agents)} agents ({', '.join(agents)})")
+    for unit in run.units:
+        for stop in run.stopped(unit).values():
+            console.print(f"  {stopped(run, stop)}", highlight=False)
+
+
+def stopped(run: Run, stop: Mapping[str, Any]) -> str:
+    """Why and where an agent stopped, in one sentence."""
+    [seed] = [agent.seed for agent in run.agents if agent.agent == stop["agent"]]
+    place = f"after {stop['steps']:,} steps"
+    if "during" in stop:
+        during = "training" if stop["during"] == "train" else "evaluation"
+        place = (
+            f"in {during} at step {stop['step']} of episode {stop['episode']} of environment {stop['environment']} "
+            f"(reset seed {stop['reset_seed']}); episodes.jsonl holds the actions that led there"
+        )
+    return f"agent {stop['agent']} (seed {seed}) {stop['status']}: {stop['reason']}, {place}"

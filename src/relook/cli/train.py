@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import GenericAlias
 from typing import Annotated, Any, get_type_hints
@@ -11,7 +12,7 @@ import tyro
 
 from relook.algorithms import ALGORITHMS, Algorithm, algorithm
 from relook.cli.options import environment_arguments, parse
-from relook.errors import WrongRequest
+from relook.errors import RelookError, WrongRequest
 
 
 @dataclass
@@ -26,6 +27,10 @@ class Form:
     """Truncate episodes after L steps instead of the environment's own limit."""
     reset_seed: Annotated[str, tyro.conf.arg(metavar="each|once")] = "each"
     """Seed every reset, or only each environment's first: for environments whose seed chooses their task."""
+    rescale_actions: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None
+    """Let [-1, 1] stand for the bounds of continuous actions (the default), or act in the environment's own units."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Start from the hyper-parameters of another implementation; `relook algorithms NAME` lists them."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """How many agents, each with a seed of its own."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="K")] = 0
@@ -40,12 +45,15 @@ class Form:
     """The run's directory, which must not exist yet; below runs/ unless said otherwise."""
 
 
-def form_for(known: Algorithm) -> type[Any]:
-    """The options of one algorithm: the common ones, and one or more values for each of its hyper-parameters."""
-    types = get_type_hints(known.config)
+def form_for(known: Algorithm, preset: str | None = None) -> type[Any]:
+    """The options of one algorithm: the common ones, and one or more values for each of its hyper-parameters.
+
+    The defaults are those of `preset`, if one is named.
+    """
+    types, values = get_type_hints(known.config), {} if preset is None else known.preset(preset).hyperparameters
     extra = []
     for f in fields(known.config):
-        one, default = types[f.name], f.default
+        one, default = types[f.name], values.get(f.name, f.default)
         if isinstance(default, tuple):  # several sizes are one value: 64,64
             one, default = str, ",".join(map(str, default))
         many = GenericAlias(tuple, (one, ...))
@@ -67,7 +75,7 @@ def run(arguments: Sequence[str]) -> None:
             return
         case [name, *rest]:
             known = algorithm(name)
-    form = parse(form_for(known), f"train {known.name}", rest)
+    form = parse(form_for(known, _preset(rest)), f"train {known.name}", rest)
     if form.seeds < 1:
         raise WrongRequest(f"expected at least one seed; found --seeds {form.seeds}")
     if form.reset_seed not in ("each", "once"):
@@ -80,6 +88,10 @@ def run(arguments: Sequence[str]) -> None:
     from relook.training import Request, available_cores, carry_out, planned_steps, prepare
 
     spec = EnvironmentSpec(form.env, environment_arguments(form.env_arg), form.max_episode_steps, form.reset_seed)
+    if form.preset is not None:
+        spec = replace(spec, **known.preset(form.preset).environment)
+    if form.rescale_actions is not None:
+        spec = replace(spec, rescale_actions=form.rescale_actions)
     request = Request(
         known.name,
         spec,
@@ -88,19 +100,32 @@ def run(arguments: Sequence[str]) -> None:
         _asked(known, form),
         form.evaluate_episodes,
         form.out,
+        form.preset,
     )
     workers = form.workers if form.workers is not None else available_cores()
     prepared = prepare(request, workers)
     planned = planned_steps(prepared)
     for steps in sorted({*planned} - {form.steps}):
         print(f"{form.steps:,} steps are rounded down to whole iterations: {steps:,}", file=sys.stderr)
-    with Progress(prepared, sum(planned), sys.stderr) as progress:
-        carry_out(prepared, spec, workers, progress.update)
+    try:
+        with Progress(prepared, sum(planned), sys.stderr) as progress:
+            carry_out(prepared, spec, workers, progress.update)
+    except RelookError:  # a part failed, or somebody interrupted: the rest is worth showing
+        print_settings(Run(prepared.path))
+        raise
     finished = Run(prepared.path)
     print_settings(finished)
     print(f"\nThe run lies in {finished.path}. Next:")
     for command in ("show", "plot", "evaluate"):
         print(f"  relook {command} {finished.path}")
+
+
+def _preset(words: Sequence[str]) -> str | None:
+    """The preset that a command line names: it decides what the other options' defaults are."""
+    for word, following in pairwise([*words, ""]):
+        if word.startswith("--preset"):
+            return word.partition("=")[2] or following
+    return None
 
 
 def _asked(known: Algorithm, form: Any) -> dict[str, list[Any]]:

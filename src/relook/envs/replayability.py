@@ -40,16 +40,21 @@ def _random_actions(space: ActionSpace, seed: int) -> NDArray[Any]:
     return rng.uniform(-1, 1, (STEPS, space.width))
 
 
-def _play(env: gym.Env[Any, Any], seed: int, actions: NDArray[Any]) -> list[tuple[bytes, float, bool, bool]]:
-    observation, _ = env.reset(seed=seed)
+def _play(env: gym.Env[Any, Any], seed: int, actions: NDArray[Any]) -> list[tuple[bytes, str, bool, bool]]:
+    """What happened at each step. That the environment fails may well repeat; training will say more of it."""
     space = ObservationSpace(env.observation_space)
     row = np.zeros(space.size, dtype=np.float32)
-    space.write(observation, row)
-    played = [(row.tobytes(), 0.0, False, False)]
-    for action in actions:
-        observation, reward, terminated, truncated, _ = env.step(action)
+    played = []
+    try:
+        observation, _ = env.reset(seed=seed)
         space.write(observation, row)
-        played.append((row.tobytes(), float(reward), bool(terminated), bool(truncated)))
-        if terminated or truncated:
-            break
+        played.append((row.tobytes(), "", False, False))
+        for action in actions:
+            observation, reward, terminated, truncated, _ = env.step(action)
+            space.write(observation, row)
+            played.append((row.tobytes(), float(reward).hex(), bool(terminated), bool(truncated)))
+            if terminated or truncated:
+                break
+    except Exception as error:
+        played.append((b"", repr(error), False, False))
     return played

@@ -110,8 +110,8 @@ class ActionSpace:
                 low, high = space.low.ravel().astype(np.float64), space.high.ravel().astype(np.float64)
                 self.bounded: NDArray[np.bool_] = np.isfinite(low) & np.isfinite(high)
                 self._low, self._high, self._rescale = low, high, rescale
-                middle = np.where(self.bounded, (np.where(self.bounded, low, 0) + high) / 2, 0.0)
-                half = np.where(self.bounded, (high - np.where(self.bounded, low, 0)) / 2, 1.0)
+                middle: NDArray[np.float64] = np.where(self.bounded, (np.where(self.bounded, low, 0) + high) / 2, 0.0)
+                half: NDArray[np.float64] = np.where(self.bounded, (high - np.where(self.bounded, low, 0)) / 2, 1.0)
                 self._middle, self._half = middle, half
                 # Where the bounds lie for a policy: middle and half the width between them.
                 self.middle, self.half = (np.zeros_like(low), np.ones_like(low)) if rescale else (middle, half)

@@ -6,7 +6,6 @@ from hashlib import blake2b
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -54,7 +53,7 @@ class Episode:
     digest: str
     """Hash of all observations (as float32 vectors), rewards and the ending."""
     actions: NDArray[Any]
-    """[length, …] as the environment received them; after `crashed` one more, the one that the environment raised at."""
+    """[length, …] as the environment received them; after `crashed` one more, at which the environment raised."""
 
 
 class _Running:
@@ -100,6 +99,11 @@ class _Tape:
         self._observation[self._at] = observation
         self._reward[self._at] = reward
         self._at += 1
+
+    def length(self, i: int) -> int:
+        """Whole steps of the running episode of environment `i`."""
+        running = self._running[i]
+        return 0 if running is None else len(running.rewards) + self._at - running.start
 
     def _take(self, i: int, running: _Running) -> None:
         steps = slice(running.start, self._at)
@@ -228,11 +232,11 @@ class Environments:
         except Exception as error:
             row[:] = 0
             self._tape.begin(i, seed, row)
-            self._stop(i, "crashed", f"its environment's reset raised {type(error).__name__}: {error}")
+            self._stop(i, "crashed", f"its environment's reset raised {type(error).__name__}: {error}", step=0)
             return
         self._tape.begin(i, seed, row)
         if not np.isfinite(row).all():
-            self._stop(i, "diverged", f"its environment was reset to an observation that holds {_odd(row)}")
+            self._stop(i, "diverged", f"its environment was reset to an observation that holds {_odd(row)}", step=0)
 
     def step(self, action: Tensor) -> Transition:
         """Act in every environment: `action` [A, N, width] as a policy chooses it."""
@@ -254,7 +258,8 @@ class Environments:
                 write(observation, rows[i])
                 rewards[i] = float(reward)
             except Exception as error:
-                self._stop(i, "crashed", f"its environment raised {type(error).__name__}: {error}")
+                step = self._tape.length(i) + 1
+                self._stop(i, "crashed", f"its environment raised {type(error).__name__}: {error}", step)
                 continue
             left[i] -= 1
             if terminated or truncated or left[i] <= 0:
@@ -293,16 +298,16 @@ class Environments:
         """Stop the agents with NaN or an infinity in one of these rows [M, …]."""
         for i in self._stepping:
             if not np.isfinite(rows[i]).all():
-                self._stop(i, "diverged", f"{what} {_odd(rows[i])}")
+                self._stop(i, "diverged", f"{what} {_odd(rows[i])}", self._tape.length(i))
 
-    def _stop(self, i: int, status: Literal["crashed", "diverged"], reason: str) -> None:
+    def _stop(self, i: int, status: Literal["crashed", "diverged"], reason: str, step: int) -> None:
         a, n = divmod(i, self.count)
         if a in self.agents.stopped:  # for a reason that another of its environments gave in the same step
             return
         self._finish(i, status)
         episode = self._finished[-1]
         where = {"during": self._purpose, "environment": n, "episode": episode.episode}
-        self.agents.stop(a, Stop(status, reason, {**where, "reset_seed": episode.reset_seed, "step": episode.length}))
+        self.agents.stop(a, Stop(status, reason, {**where, "reset_seed": episode.reset_seed, "step": step}))
 
     def cut(self) -> None:
         """End the episodes that still run; their environments rest until `reset`."""

@@ -129,7 +129,7 @@ class ActorCritic:
     def evaluate(
         self, observation: Float[Tensor, "A B D"], action: Tensor
     ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"], Float[Tensor, "A B"]]:
-        """log π(a|s) of given actions, the entropy of π(·|s), and V(s), from one pass through both networks."""
+        """Log π(a|s) of given actions, the entropy of π(·|s), and V(s), from one pass through both networks."""
         output, value = self.networks(self.parameters, self._normalised(observation))
         return *self.policy.log_prob_and_entropy(self.parameters, output, action), value.squeeze(-1)
 

@@ -64,7 +64,7 @@ class CategoricalPolicy:
         if self._ragged:
             missing = torch.full_like(output[..., :1], IMPOSSIBLE)
             output = torch.cat([output, missing], -1)[..., self._index]
-        return output.unflatten(-1, (len(self.sizes), -1))
+        return output.reshape(*output.shape[:-1], len(self.sizes), -1)
 
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]:
         return agents.uniform(purpose, block, (*shape, len(self.sizes)))

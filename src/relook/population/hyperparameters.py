@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from jaxtyping import Float
@@ -12,6 +12,18 @@ from torch import Tensor
 from relook.errors import WrongRequest
 from relook.formulas.schedules import linear
 from relook.population.agents import Agents
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The hyper-parameters of somebody else's implementation, as far as they differ from our defaults."""
+
+    source: str
+    hyperparameters: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    """What it changes in the `EnvironmentSpec`."""
+    differences: tuple[str, ...]
+    """What still differs from the source."""
 
 
 def numeric(

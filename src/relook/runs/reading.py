@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relook.envs import EnvironmentSpec
     from relook.runs.acting import TrainedAgent
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the directory's layout and records. A reader refuses versions that it does not know."""
 
 
@@ -57,7 +57,7 @@ class Run:
             self.steps = int(self.record["steps"])
             self._environment = dict(self.record["environment"])
             self.environment_name = str(self._environment["name"])
-            keys = ("arguments", "max_episode_steps", "reset_seed")
+            keys = ("arguments", "max_episode_steps", "reset_seed", "rescale_actions")
             self._environment_options: dict[str, Any] = {key: self._environment[key] for key in keys}
         except (KeyError, TypeError, ValueError) as error:
             raise RelookError(
@@ -130,6 +130,11 @@ class Run:
         """The last event of each kind in one unit."""
         return {row["event"]: row for row in read_lines(self.unit_directory(unit) / "events.jsonl")}
 
+    def stopped(self, unit: int) -> dict[int, dict[str, Any]]:
+        """The agents of a unit that stopped while the others went on, with status, reason, steps and place."""
+        rows = read_lines(self.unit_directory(unit) / "events.jsonl")
+        return {int(row["agent"]): row for row in rows if row["event"] == "stopped"}
+
     def parameters(self, unit: int) -> dict[str, np.ndarray[Any, Any]]:
         """The tensors [A, …] that a unit ended with. Raises `RelookError` if it has none or they are damaged."""
         path = self.unit_directory(unit) / "parameters.safetensors"
@@ -151,9 +156,10 @@ class Run:
         summaries = []
         for unit in self.units:
             events = self.unit_events(unit)
-            finished = "finished" in events
-            status = "finished" if finished else "crashed" if "failed" in events else "unfinished"
-            parameters = self.parameters(unit) if finished else None
+            ends = ("finished", "interrupted", "failed")
+            end = next((end for end in ends if end in events), "unfinished")
+            parameters = self.parameters(unit) if end in ("finished", "interrupted") else None
+            stopped = self.stopped(unit)
             steps = {row["agent"]: row["steps"] for row in read_lines(self.unit_directory(unit) / "metrics.jsonl")}
             for position, agent in enumerate(agent for agent in self.agents if agent.unit == unit):
                 summaries.append(
@@ -161,7 +167,7 @@ class Run:
                         "agent": agent.agent,
                         "seed": agent.seed,
                         "hyperparameters": dict(agent.hyperparameters),
-                        "status": status,
+                        "status": stopped.get(agent.agent, {"status": "crashed" if end == "failed" else end})["status"],
                         "steps": steps.get(agent.agent, 0),
                         "final_return": finals.get(agent.agent),
                         "parameters_sha256": parameters_sha256(parameters, position) if parameters else None,

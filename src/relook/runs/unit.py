@@ -1,11 +1,14 @@
 """What an algorithm writes while it trains one unit of work."""
 
 import gc
+import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from math import isfinite
+from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch import Tensor
 
 from relook.envs import Episode, replays_exactly
 from relook.errors import WrongRequest
-from relook.population import Agents, agents_are_independent
+from relook.population import Agents, Stop, agents_are_independent
 from relook.population.selfcheck import single_threaded
 from relook.runs.evaluation import Acts, Evaluation
 from relook.runs.files import LineWriter
@@ -45,12 +48,15 @@ class Unit:
     def __init__(self, work: Work, metrics: Mapping[str, Metric]) -> None:
         self.work = work
         self.agents: Agents = work.agents
-        self._declared = {*COMMON, *metrics}
+        self._declared = {**COMMON, **metrics}
         self._stages: dict[str, float] = defaultdict(float)
         self._iteration = 0
         self._iterations = 0
+        self._done = 0
         self._steps_each = 0
         self._evaluated = 0
+        self._told: set[int] = set()
+        self._interrupted = False
 
     def __enter__(self) -> Self:
         single_threaded()
@@ -63,11 +69,25 @@ class Unit:
         self._actions = (directory / "actions.bin").open("ab")
         self._evaluation: Evaluation | None = None
         self._began = time.perf_counter()
+        self._listen()
         return self
+
+    def _listen(self) -> None:
+        """From now on let the first Ctrl-C end training after the current iteration; the second does what it did."""
+        self._before = signal.getsignal(signal.SIGINT)
+
+        def end(number: int, frame: FrameType | None) -> None:
+            self._interrupted = True
+            signal.signal(signal.SIGINT, self._before)
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, end)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._before)
         for file in (self._metrics, self._timing, self._episodes, self._evaluations, self._events, self._actions):
             file.close()
         if self._evaluation is not None:
@@ -100,6 +120,8 @@ class Unit:
         self._steps_each = steps_each
         self._iterations = whole_iterations(self.work.steps, steps_each)
         for iteration in range(self._iterations):
+            if self._interrupted or not self.agents.alive.any():
+                break
             self._iteration = iteration
             yield iteration
         self._finish()
@@ -119,9 +141,10 @@ class Unit:
     def record(self, diagnostics: Mapping[str, Tensor], episodes: Sequence[Episode]) -> None:
         """Write one iteration: a value of each declared metric for each agent, and the episodes that ended.
 
-        Evaluates too, when the iteration completes a tenth of training.
+        An agent whose metrics are not finite where they must be has diverged, and stops. Evaluates too, when the
+        iteration completes a tenth of training.
         """
-        undeclared = sorted(set(diagnostics) - self._declared)
+        undeclared = sorted(set(diagnostics) - set(self._declared))
         if undeclared:
             raise ValueError(f"metrics {', '.join(undeclared)} are logged but not declared in METRICS")
         steps = (self._iteration + 1) * self._steps_each
@@ -130,16 +153,22 @@ class Unit:
             columns = {name: values.tolist() for name, values in diagnostics.items()}
             rows = []
             for a, agent in enumerate(self.agents):
+                measured = {name: column[a] for name, column in columns.items()}
+                odd = [name for name, x in measured.items() if not (isfinite(x) or self._declared[name].optional)]
+                if odd:
+                    self.agents.stop(a, Stop("diverged", f"its {odd[0]} became {measured[odd[0]]}"))
+                if a in self.agents.stopped:
+                    continue
                 ended = [episode for episode in episodes if episode.agent == a]
                 common = {
                     "episode_return": float(np.mean([e.ret for e in ended])) if ended else None,
                     "episode_length": float(np.mean([e.length for e in ended])) if ended else None,
                     "episodes": len(ended),
                 }
-                measured = {name: column[a] for name, column in columns.items()}
                 rows.append({"agent": agent.index, "iteration": self._iteration, "steps": steps, **common, **measured})
             self._metrics.write(rows)
-        done = self._iteration + 1
+            self._tell_stops(steps - self._steps_each)
+        self._done = done = self._iteration + 1
         # Tenths of training, rounded to whole iterations; with fewer than ten iterations, after each of them.
         if done * EVALUATIONS // self._iterations > (done - 1) * EVALUATIONS // self._iterations:
             self._evaluate(steps)
@@ -155,6 +184,14 @@ class Unit:
         )
         self._stages.clear()
 
+    def _tell_stops(self, steps: int) -> None:
+        """Write down which agents have stopped since it was last done; `steps` are those of their whole iterations."""
+        new = {a: stop for a, stop in self.agents.stopped.items() if a not in self._told}
+        for a, stop in new.items():
+            event = {"event": "stopped", "agent": self.agents[a].index, "status": stop.status, "reason": stop.reason}
+            self._events.write([{**event, "steps": steps, **stop.where}])
+        self._told |= set(new)
+
     def _evaluate(self, steps: int) -> None:
         if self._evaluation is None:
             return
@@ -163,6 +200,8 @@ class Unit:
             for deterministic, episodes in self._evaluation(self._actor_critic, self._evaluated):
                 self._record_episodes(episodes, steps, kind="evaluation", deterministic=deterministic)
                 for a, agent in enumerate(self.agents):
+                    if a in self.agents.stopped:  # before or during this evaluation: the last whole one counts
+                        continue
                     own = [episode for episode in episodes if episode.agent == a]
                     returns = [episode.ret for episode in own]
                     rows.append(
@@ -177,6 +216,7 @@ class Unit:
                         }
                     )
             self._evaluations.write(rows)
+            self._tell_stops(steps)
         self._evaluated += 1
 
     def _record_episodes(self, episodes: Sequence[Episode], steps: int, *, kind: str, deterministic: bool) -> None:
@@ -207,7 +247,9 @@ class Unit:
 
     def _finish(self) -> None:
         save_file(self._actor_critic.state(), self.work.directory / PARAMETERS)
-        self._events.write([{"event": "finished", "steps": self._iterations * self._steps_each}])
+        # An interrupt that came too late to leave anything out does not count.
+        early = self._interrupted and self._done < self._iterations
+        self._events.write([{"event": "interrupted" if early else "finished", "steps": self._done * self._steps_each}])
 
 
 def whole_iterations(steps: int, steps_each: int) -> int:
