@@ -21,12 +21,13 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from relook.algorithms import algorithm
-from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace
+from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces
 from relook.errors import Interrupted, RelookError, WrongRequest
+from relook.importing import name_of
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, names
 from relook.runs.files import LineWriter, number, plain
-from relook.runs.reading import SCHEMA, Run
+from relook.runs.reading import SCHEMA, Run, named_actor_critic
 from relook.runs.unit import whole_iterations
 from relook.runs.work import Work
 
@@ -49,6 +50,8 @@ class Request:
     """The run's directory; None makes a new one below `runs/`."""
     preset: str | None = None
     """The name of the preset that hyper-parameters and environment were taken from, for the record."""
+    actor_critic: str | Callable[..., Any] | None = None
+    """A function that makes the networks, or its name, `module:function`; None for ours."""
 
 
 def prepare(request: Request, workers: int | None = None) -> Run:
@@ -76,6 +79,11 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     observation, action = ObservationSpace(env.observation_space), ActionSpace(env.action_space)
     limit = _time_limit(env)
     env.close()
+    networks = _networks(request.actor_critic)
+    if networks is not None:  # a function that we do not know: let it fail now, and not in every worker
+        make = request.actor_critic if callable(request.actor_critic) else named_actor_critic(networks["name"])
+        for setting in settings:
+            known.build(Spaces(observation, action), Agents([Agent(0, 0)]), known.config(**setting), make)
 
     structural = names(known.config, "structural")
     groups: dict[str, list[int]] = {}
@@ -94,6 +102,7 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "schema": SCHEMA,
         "algorithm": known.name,
         "preset": request.preset,
+        "actor_critic": networks,
         "environment": {
             "name": spec.name,
             "arguments": dict(spec.arguments),
@@ -122,6 +131,14 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     except OSError as error:
         raise WrongRequest(f"cannot write into {directory}: {error.strerror}; choose another --out") from error
     return Run(directory)
+
+
+def _networks(actor_critic: str | Callable[..., Any] | None) -> dict[str, Any] | None:
+    """The record of who makes the networks."""
+    if actor_critic is None or isinstance(actor_critic, str):
+        return None if actor_critic is None else {"name": actor_critic, "importable": True}
+    name, importable = name_of(actor_critic)
+    return {"name": name, "importable": importable}
 
 
 def _settings(config: type[Any], asked: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -239,10 +256,14 @@ def planned_steps(run: Run) -> list[int]:
     return [whole_iterations(run.steps, steps) * steps for steps in each]
 
 
-def work(run: Run, unit: int, spec: EnvironmentSpec) -> None:
-    """Carry out one unit in this process. A failure is recorded in the unit before it is raised."""
+def work(run: Run, unit: int, spec: EnvironmentSpec, actor_critic: Callable[..., Any] | None = None) -> None:
+    """Carry out one unit in this process. A failure is recorded in the unit before it is raised.
+
+    `actor_critic` makes the networks, unless they are ours.
+    """
+    networks = {} if actor_critic is None else {"actor_critic": actor_critic}
     try:
-        algorithm(run.algorithm).train(read_work(run, unit, spec))
+        algorithm(run.algorithm).train(read_work(run, unit, spec), **networks)
     except Exception as error:
         _record_failure(run, unit, f"{type(error).__name__}: {error}")
         raise
@@ -256,16 +277,23 @@ def _record_failure(run: Run, unit: int, message: str) -> None:
     events.close()
 
 
-def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None] = lambda: None) -> None:
+def carry_out(
+    run: Run,
+    spec: EnvironmentSpec,
+    workers: int,
+    watch: Callable[[], None] = lambda: None,
+    actor_critic: Callable[..., Any] | None = None,
+) -> None:
     """Carry out all units of a prepared run, each in a fresh process, at most `workers` at a time.
 
-    `watch` is called a few times a second meanwhile. An environment given as a function that other processes cannot
-    import is trained in this process instead. Raises `RelookError` if a unit failed, after the others have ended. A
-    first Ctrl-C lets every unit end its iteration and keep what it has, and raises `Interrupted`; a second one kills.
+    `watch` is called a few times a second meanwhile. With an environment or an `actor_critic` that is a function which
+    other processes cannot import, units are carried out in this process instead. Raises `RelookError` if a unit failed,
+    after the others have ended. A first Ctrl-C lets every unit end its iteration and keep what it has, and raises
+    `Interrupted`; a second one kills.
     """
     cause = None
-    if spec.function is not None:
-        cause = _carry_out_here(run, spec, watch)
+    if spec.function is not None or actor_critic is not None:
+        cause = _carry_out_here(run, spec, watch, actor_critic)
     else:
         _carry_out(run, spec, workers, watch)
     watch()
@@ -282,12 +310,14 @@ def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[],
         raise Interrupted(f"interrupted; {run.path} keeps what was trained until then")
 
 
-def _carry_out_here(run: Run, spec: EnvironmentSpec, watch: Callable[[], None]) -> Exception | None:
+def _carry_out_here(
+    run: Run, spec: EnvironmentSpec, watch: Callable[[], None], actor_critic: Callable[..., Any] | None
+) -> Exception | None:
     """Units one after the other in this process. Returns the last failure, which `work` has recorded."""
     cause = None
     for unit in run.units:
         try:
-            work(run, unit, spec)
+            work(run, unit, spec, actor_critic)
         except Exception as error:
             cause = error
         watch()
@@ -368,6 +398,8 @@ def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Pope
     directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "relook.cli", "work", str(run.path), str(unit)]
     command += ["--env", spec.name] if spec.imports_code else []
+    networks = run.record["actor_critic"]
+    command += ["--actor-critic", networks["name"]] if networks else []
     # What this process can import, its workers can; and one thread each, for numpy's libraries too.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
@@ -390,6 +422,7 @@ def train(
     steps: int,
     seeds: int | Sequence[int] = 10,
     preset: str | None = None,
+    actor_critic: str | Callable[..., Any] | None = None,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
     reset_seed: Literal["each", "once"] = "each",
@@ -421,13 +454,19 @@ def train(
         evaluate_episodes,
         Path(out) if out is not None else None,
         preset,
+        actor_critic,
     )
-    if spec.function is not None:
-        print("relook: other processes cannot import this environment; training in this one", file=sys.stderr)
+    here = callable(actor_critic) and not name_of(actor_critic)[1]
+    if spec.function is not None or here:
+        what = "these networks" if here else "this environment"
+        print(f"relook: other processes cannot import {what}; training in this one", file=sys.stderr)
         workers = 1
+        make = named_actor_critic(actor_critic) if isinstance(actor_critic, str) else actor_critic
+    else:
+        make = None
     workers = available_cores() if workers is None else workers
     run = prepare(request, workers)
-    carry_out(run, spec, workers)
+    carry_out(run, spec, workers, actor_critic=make)
     return Run(run.path)
 
 
@@ -447,7 +486,5 @@ def environment_spec(
     """The spec of an environment given by name or as a function, by its importable name if it has one."""
     if isinstance(env, str):
         return EnvironmentSpec(env, arguments, max_episode_steps)
-    module, name = env.__module__, getattr(env, "__qualname__", type(env).__name__)
-    if module != "__main__" and getattr(sys.modules.get(module), name, None) is env:
-        return EnvironmentSpec(f"{module}:{name}", arguments, max_episode_steps)
-    return EnvironmentSpec(name, arguments, max_episode_steps, function=env)
+    name, importable = name_of(env)
+    return EnvironmentSpec(name, arguments, max_episode_steps, function=None if importable else env)

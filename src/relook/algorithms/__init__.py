@@ -47,6 +47,11 @@ class Algorithm:
         return self.presets[name]
 
     @property
+    def build(self) -> Callable[..., Any]:
+        """The file's `build(spaces, agents, config, actor_critic)`, which makes networks and optimiser."""
+        return self._module.build  # type: ignore[no-any-return]
+
+    @property
     def train(self) -> Callable[..., None]:
         """The file's algorithm function, which has the file's name and trains one unit of work."""
         return getattr(self._module, self.name)  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +28,8 @@ class Form:
     """Keyword arguments of the environment that differ from the run's."""
     max_episode_steps: Annotated[int | None, tyro.conf.arg(metavar="L")] = None
     """Another limit on the length of an episode."""
+    actor_critic: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION")] = None
+    """Repeats the function that made the run's networks, if it is not ours."""
     json: bool = False
     """Print JSON for programs: every return of every agent."""
 
@@ -47,14 +49,18 @@ def run(arguments: Sequence[str]) -> None:
 
     evaluated = Run(form.run)
     changed = form.env is not None and form.env != evaluated.environment_name
-    trained_in = EnvironmentSpec(str(form.env)) if changed else evaluated.environment(form.env)
-    spec = EnvironmentSpec(
-        trained_in.name,
-        {**trained_in.arguments, **environment_arguments(form.env_arg)},
-        form.max_episode_steps if form.max_episode_steps is not None else trained_in.max_episode_steps,
-        trained_in.reset_seed,
+    if changed:
+        rescale = bool(evaluated.record["environment"]["rescale_actions"])
+        trained_in = EnvironmentSpec(str(form.env), rescale_actions=rescale)
+    else:
+        trained_in = evaluated.environment(form.env)
+    spec = replace(
+        trained_in,
+        arguments={**trained_in.arguments, **environment_arguments(form.env_arg)},
+        max_episode_steps=trained_in.max_episode_steps if form.max_episode_steps is None else form.max_episode_steps,
     )
-    returns = dict(evaluate(evaluated, spec, form.episodes, deterministic=not form.stochastic))
+    make = evaluated.actor_critic(form.actor_critic)
+    returns = dict(evaluate(evaluated, spec, form.episodes, deterministic=not form.stochastic, make=make))
     if form.json:
         agents = [
             {"agent": agent.agent, "seed": agent.seed, "returns": returns[agent.agent]} for agent in evaluated.agents

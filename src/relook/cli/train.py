@@ -31,6 +31,8 @@ class Form:
     """Let [-1, 1] stand for the bounds of continuous actions (the default), or act in the environment's own units."""
     preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Start from the hyper-parameters of another implementation; `relook algorithms NAME` lists them."""
+    actor_critic: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION")] = None
+    """A function that makes networks of your own; see docs/own-networks.md."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """How many agents, each with a seed of its own."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="K")] = 0
@@ -101,6 +103,7 @@ def run(arguments: Sequence[str]) -> None:
         form.evaluate_episodes,
         form.out,
         form.preset,
+        form.actor_critic,
     )
     workers = form.workers if form.workers is not None else available_cores()
     prepared = prepare(request, workers)
@@ -116,8 +119,11 @@ def run(arguments: Sequence[str]) -> None:
     finished = Run(prepared.path)
     print_settings(finished)
     print(f"\nThe run lies in {finished.path}. Next:")
-    for command in ("show", "plot", "evaluate"):
+    for command in ("show", "plot"):
         print(f"  relook {command} {finished.path}")
+    repeat = f" --env {form.env}" if spec.imports_code else ""
+    repeat += f" --actor-critic {form.actor_critic}" if form.actor_critic else ""
+    print(f"  relook evaluate {finished.path}{repeat}")
 
 
 def _preset(words: Sequence[str]) -> str | None:

@@ -20,6 +20,8 @@ class Form:
     """The unit's number."""
     env: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Repeats the environment's name if it imports code."""
+    actor_critic: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION")] = None
+    """Repeats the function that makes the networks, if it is not ours."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -28,4 +30,4 @@ def run(arguments: Sequence[str]) -> None:
     from relook.training import work
 
     prepared = Run(form.run)
-    work(prepared, form.unit, prepared.environment(form.env))
+    work(prepared, form.unit, prepared.environment(form.env), prepared.actor_critic(form.actor_critic))

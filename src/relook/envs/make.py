@@ -12,6 +12,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, parse_env_id, registry
 
 from relook.errors import WrongRequest
+from relook.importing import named_function
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class EnvironmentSpec:
         limit = self.max_episode_steps
         if limit is not None and limit < 1:
             raise WrongRequest(f"expected a --max-episode-steps of at least 1; found {limit}")
-        function = self.function or _function(self.name)
+        function = self.function or (named_function(self.name, "environment") if ":" in self.name else None)
         try:
             if function is not None:
                 env = function(**self.arguments)
@@ -95,22 +96,6 @@ def _limited(env: gym.Env[Any, Any], limit: int) -> gym.Env[Any, Any]:
             )
         inner = inner.env
     return gym.wrappers.TimeLimit(env, limit)
-
-
-def _function(name: str) -> Callable[..., gym.Env[Any, Any]] | None:
-    """The function that `module:function` names; None if the name is a Gymnasium id."""
-    if ":" not in name:
-        return None
-    module_name, attribute = name.split(":", 1)
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        raise WrongRequest(
-            f"expected the module of the environment {name!r} to be importable; it is not ({error}); install it or run "
-            f"where it lies"
-        ) from error
-    function = getattr(module, attribute, None)
-    return function if callable(function) else None
 
 
 def _check_id(name: str) -> None:

@@ -2,9 +2,7 @@
 
 from relook.networks.actor_critic import ActorCritic
 from relook.networks.mlp import MLP
+from relook.networks.modules import module_actor_critic
 from relook.networks.policies import CategoricalPolicy, GaussianPolicy, policy_for
 
-ACTOR_CRITICS = {"ActorCritic": ActorCritic}
-"""What the record of a run may name as its networks."""
-
-__all__ = ["ACTOR_CRITICS", "MLP", "ActorCritic", "CategoricalPolicy", "GaussianPolicy", "policy_for"]
+__all__ = ["MLP", "ActorCritic", "CategoricalPolicy", "GaussianPolicy", "module_actor_critic", "policy_for"]

@@ -84,10 +84,19 @@ class ActorCritic:
         self.normaliser = ObservationNormaliser(len(agents), one_hot) if normalise else None
 
     @classmethod
-    def from_settings(cls, spaces: Spaces, agents: Agents, settings: Mapping[str, Any]) -> "ActorCritic":
-        """Build what a run's record describes. Raises `RelookError` if it describes nothing that can be built."""
+    def from_settings(
+        cls,
+        spaces: Spaces,
+        agents: Agents,
+        settings: Mapping[str, Any],
+        actor_critic: "Callable[..., ActorCritic] | None" = None,
+    ) -> "ActorCritic":
+        """Build what a run's record describes, with the function that it was trained with if that was another.
+
+        Raises `RelookError` if the record describes nothing that can be built.
+        """
         try:
-            return cls(
+            return (actor_critic or cls)(
                 spaces,
                 agents,
                 hidden=tuple(int(width) for width in settings["hidden"]),

@@ -56,7 +56,7 @@ class Parameters:
     def _add(self, shapes: Shapes, group: int | slice, start: int) -> None:
         for name, shape in shapes.items():
             columns = slice(start, start + prod(shape))
-            theta, gradient = (block[:, group, columns].unflatten(-1, shape) for block in (self.theta, self.gradient))
+            theta, gradient = (_shaped(block[:, group, columns], shape) for block in (self.theta, self.gradient))
             if isinstance(group, slice):
                 matrix = shape if len(shape) > 1 else (1, *shape)
                 self.theta_of[name] = theta.view(-1, *matrix)
@@ -79,6 +79,10 @@ class Parameters:
     def zero_gradient(self) -> None:
         """Forget the gradients; they are views of one block, so that they must be cleared in place."""
         self.gradient.zero_()
+
+
+def _shaped(columns: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return columns.view(*columns.shape[:-1], *shape)
 
 
 def _stored(shape: tuple[int, ...]) -> int:

@@ -1,6 +1,6 @@
 """Agents of a finished run: to act with, and to evaluate again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace
 from relook.envs.vector import Spaces
 from relook.errors import RelookError, WrongRequest
-from relook.networks import ACTOR_CRITICS, ActorCritic
+from relook.networks import ActorCritic
 from relook.population import Agent, Agents
 from relook.population.selfcheck import single_threaded
 from relook.runs.evaluation import Evaluation
@@ -19,15 +19,16 @@ AT_ONCE = 20
 """Fresh episodes of one agent that are played side by side, each in an environment of its own."""
 
 
-def _load(run: Run, unit: int, spaces: Spaces, positions: list[int]) -> ActorCritic:
+def _load(
+    run: Run, unit: int, spaces: Spaces, positions: list[int], make: Callable[..., ActorCritic] | None
+) -> ActorCritic:
     """The networks of some agents of a unit, by their positions in it."""
-    networks = run.unit_events(unit).get("networks", {})
-    kind, settings = networks.get("kind"), networks.get("settings")
-    if kind not in ACTOR_CRITICS or not isinstance(settings, dict):
-        raise RelookError(f"expected networks of kind {', '.join(ACTOR_CRITICS)} in {run.path}; found {kind!r}")
+    settings = run.unit_events(unit).get("networks", {}).get("settings")
+    if not isinstance(settings, dict):
+        raise RelookError(f"expected the settings of networks in the events of unit {unit} of {run.path}; found none")
     stored = run.parameters(unit)
     agents = Agents([Agent(position, 0) for position in positions])
-    actor_critic = ACTOR_CRITICS[kind].from_settings(spaces, agents, settings)
+    actor_critic = ActorCritic.from_settings(spaces, agents, settings, make)
     actor_critic.load({name: torch.from_numpy(tensor[positions]) for name, tensor in stored.items()})
     return actor_critic
 
@@ -46,7 +47,10 @@ def _check_spaces(run: Run, spec: EnvironmentSpec, found: Spaces) -> None:
 class TrainedAgent:
     """One agent of a run. `act` takes an observation as the environment gives it and returns an action for it."""
 
-    def __init__(self, run: Run, index: int, spec: EnvironmentSpec) -> None:
+    def __init__(
+        self, run: Run, index: int, spec: EnvironmentSpec, make: Callable[..., ActorCritic] | None = None
+    ) -> None:
+        """`make` is the `actor_critic` function that the run was trained with, unless that was ours."""
         found = [agent for agent in run.agents if agent.agent == index]
         if not found:
             raise WrongRequest(f"expected an agent from 0 to {len(run.agents) - 1}; found {index}")
@@ -59,7 +63,7 @@ class TrainedAgent:
         env.close()
         unit = self.record.unit
         position = [agent.agent for agent in run.agents if agent.unit == unit].index(index)
-        self._actor_critic = _load(run, unit, self._spaces, [position])
+        self._actor_critic = _load(run, unit, self._spaces, [position], make)
         self._agents = Agents([Agent(index, self.record.seed)])
         self._acts = 0
 
@@ -78,12 +82,18 @@ class TrainedAgent:
 
 
 def evaluate(
-    run: Run, spec: EnvironmentSpec, episodes: int, *, deterministic: bool = True
+    run: Run,
+    spec: EnvironmentSpec,
+    episodes: int,
+    *,
+    deterministic: bool = True,
+    make: Callable[..., ActorCritic] | None = None,
 ) -> Iterator[tuple[int, list[float]]]:
     """Play fresh episodes with every agent of a run, and yield its number with their returns.
 
     Fresh: the reset seeds are not those of the run's own evaluations. `spec` may be another environment than the
-    run's, as long as its spaces are the same.
+    run's, as long as its spaces are the same. `make` is the `actor_critic` function that the run was trained with,
+    unless that was ours.
     """
     single_threaded()
     for unit in run.units:
@@ -95,7 +105,7 @@ def evaluate(
             purpose = f"evaluate-afresh-from-{first}"
             evaluation = Evaluation(spec, agents, count, modes=(deterministic,), purpose=purpose)
             _check_spaces(run, spec, evaluation.envs.spaces)
-            [(_, played)] = evaluation(_load(run, unit, evaluation.envs.spaces, list(range(len(records)))))
+            [(_, played)] = evaluation(_load(run, unit, evaluation.envs.spaces, list(range(len(records))), make))
             evaluation.envs.close()
             for episode in played:
                 returns[records[episode.agent].agent].append(episode.ret)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from relook.errors import RelookError, WrongRequest
+from relook.importing import named_function
 from relook.runs.files import number, read_json, read_lines
 
 if TYPE_CHECKING:
@@ -92,6 +93,29 @@ class Run:
                 f"repeat it: --env {name}"
             )
         return EnvironmentSpec(name, **self._environment_options)
+
+    def actor_critic(self, trusted: str | Callable[..., Any] | None = None) -> Callable[..., Any] | None:
+        """The user's function that made the run's networks; None if they are ours.
+
+        Like an environment's, a name is only taken from the record if the user repeats it (`trusted`).
+        """
+        given = self.record.get("actor_critic")
+        if given is None:
+            return None
+        name = str(given["name"])
+        if callable(trusted):
+            return trusted
+        if not given["importable"]:
+            raise WrongRequest(
+                f"this run's networks are made by a function that cannot be imported, {name}; hand it in from Python: "
+                f"actor_critic="
+            )
+        if name != trusted:
+            raise WrongRequest(
+                f"this run's networks import code, {name}, and relook imports nothing because a file says so; repeat "
+                f"it: --actor-critic {name}"
+            )
+        return named_actor_critic(name)
 
     def _frame(self, name: str) -> pl.DataFrame:
         rows = [
@@ -180,11 +204,28 @@ class Run:
         names = self.agents[0].hyperparameters
         return [name for name in names if len({str(agent.hyperparameters[name]) for agent in self.agents}) > 1]
 
-    def agent(self, index: int, *, env: str | Callable[..., Any] | None = None) -> TrainedAgent:
-        """A trained agent that acts. `env` repeats a name that imports code, or hands in the environment's function."""
+    def agent(
+        self,
+        index: int,
+        *,
+        env: str | Callable[..., Any] | None = None,
+        actor_critic: str | Callable[..., Any] | None = None,
+    ) -> TrainedAgent:
+        """A trained agent that acts.
+
+        `env` and `actor_critic` repeat a name that imports code, or hand in the function that the run was given.
+        """
         from relook.runs.acting import TrainedAgent
 
-        return TrainedAgent(self, index, self.environment(env))
+        return TrainedAgent(self, index, self.environment(env), self.actor_critic(actor_critic))
+
+
+def named_actor_critic(name: str) -> Callable[..., Any]:
+    """The function that the user names as `module:function`. Raises `WrongRequest` if there is none."""
+    function = named_function(name, "actor-critic") if ":" in name else None
+    if function is None:
+        raise WrongRequest(f"expected --actor-critic module:function; found {name!r}, which names no function")
+    return function
 
 
 def parameters_sha256(parameters: Mapping[str, np.ndarray[Any, Any]], position: int) -> str:
