@@ -405,7 +405,7 @@ def build(
 def rehearse(
     spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., ActorCritic]
 ) -> Float[Tensor, "A ..."]:
-    """One epoch on made-up experience, with all shapes as in training: what the start-up self-check compares."""
+    """A few steps and minibatches on made-up experience, in all the shapes of training, for the start-up self-check."""
     h = Hyperparameters(agents)
     ac, optimiser = build(spaces, agents, config, actor_critic)
     rollout = Rollout(len(agents), config.horizon, config.envs, spaces)
@@ -415,15 +415,16 @@ def rehearse(
     ends = agents.uniform("rehearse", 2, (2, *shape)) < 0.1
     noise = ac.noise(agents, "rehearse", 3, shape)
     for t in range(config.horizon):
-        action = ac.act(observation[:, 0, t], noise[:, t])
+        if t < 4:
+            action = ac.act(observation[:, 0, t], noise[:, t])
         transition = Transition(observation[:, 0, t], observation[:, 1, t], reward[:, t], ends[:, 0, t], ends[:, 1, t])
         rollout.store(t, action, transition)
     scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
     scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
     ac.observe(rollout.observation.flatten(1, 2))
     estimates = estimate(ac, rollout, scaler(rollout.reward), h)
-    batches = rollout.minibatches(agents, 0, 1, config.minibatch, *estimates)
-    update(ac, optimiser, batches, agents.alive, config, h)
+    *batches, last = rollout.minibatches(agents, 0, 1, config.minibatch, *estimates)
+    update(ac, optimiser, [*batches[:4], last], agents.alive, config, h)
     return ac.parameters.theta
 
 

@@ -38,15 +38,14 @@ class Rollout:
         self.reward: Float[Tensor, "A T N"] = torch.zeros(shape)
         self.terminated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
         self.truncated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
+        # The same memory for numpy, which copies a few numbers in a fifth of torch's time.
+        fields = (self.action, self.observation, self.next_observation, self.reward, self.terminated, self.truncated)
+        self._arrays = [field.numpy() for field in fields]
 
     def store(self, t: int, action: Tensor, step: Transition) -> None:
         """Copy step t: what was seen, done and got, and where it led."""
-        self.observation[:, t] = step.observation
-        self.action[:, t] = action
-        self.next_observation[:, t] = step.next_observation
-        self.reward[:, t] = step.reward
-        self.terminated[:, t] = step.terminated
-        self.truncated[:, t] = step.truncated
+        for stored, new in zip(self._arrays, (action, *step), strict=True):
+            stored[:, t] = new.numpy()
 
     def minibatches(
         self,

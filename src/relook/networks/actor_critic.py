@@ -20,7 +20,7 @@ GROUPS = ("policy", "value")
 class Networks(Protocol):
     """What an actor-critic needs of its networks: two for each agent, of the groups `policy` and `value`.
 
-    The parameters are handed in: tensors [A, 2, …] that both networks have (`shapes`) and tensors [A, …] of one network
+    The parameters are handed in: tensors [2A, …] that both networks have (`shapes`) and tensors [A, …] of one network
     (`own`, by group).
     """
 

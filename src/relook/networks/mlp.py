@@ -1,33 +1,18 @@
 """Multi-layer perceptrons, one or several for each agent, computed together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
 
 from relook.errors import WrongRequest
 from relook.population import Agents, Parameters, linear, pad_rows, padded_width, stream
-from relook.population.layers import add_linear_gradient, linear_input_gradient
 from relook.population.parameters import Shapes
 
-
-class Activation(NamedTuple):
-    """A function that is applied in place, and its derivative: (gradient of the output, output) → of the input."""
-
-    apply: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor], Tensor]
-
-
-ACTIVATIONS = {
-    "tanh": Activation(torch.tanh_, torch.ops.aten.tanh_backward),
-    "relu": Activation(torch.relu_, lambda gradient, y: torch.ops.aten.threshold_backward(gradient, y, 0)),
-}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 """Both map 0 to 0, which keeps the units that pad a width silent; and both are bit-exact at every length."""
 
 
@@ -55,7 +40,7 @@ class MLP:
         if any(width < 1 for width in hidden):
             raise WrongRequest(f"expected hidden layers of at least one unit; found {list(hidden)}")
         self.groups, self.outputs = tuple(groups), tuple(outputs)
-        self.activation, self._output_gains = ACTIVATIONS[activation], tuple(output_gains)
+        self._activation, self._output_gains = ACTIVATIONS[activation], tuple(output_gains)
         self._widths = [(inputs, *hidden, width) for width in outputs]
         stored = (inputs, *(padded_width(width) for width in hidden), max(outputs))
         self.layers = range(len(stored) - 1)
@@ -63,7 +48,7 @@ class MLP:
         self.shapes: dict[str, tuple[int, ...]] = {}
         for i, (rows, columns) in enumerate(pairwise(stored)):
             self.shapes[f"{i}/weight"] = (rows, columns)
-            self.shapes[f"{i}/bias"] = (columns,)
+            self.shapes[f"{i}/bias"] = (1, columns)
 
     def initialise(self, parameters: Parameters, agents: Agents) -> None:
         """Orthogonal weights with gain √2 in hidden layers and the group's `output_gain` at the output; zero biases.
@@ -83,76 +68,38 @@ class MLP:
 
     def learned(self, parameters: Parameters) -> dict[str, Tensor]:
         """Views [A, …] of the tensors of each group, `group/layer/weight` and `group/layer/bias`, without padding."""
-        views = {}
+        views: dict[str, Tensor] = {}
         for g, (group, widths) in enumerate(zip(self.groups, self._widths, strict=True)):
             for i, (rows, columns) in enumerate(pairwise(widths)):
-                views[f"{group}/{i}/weight"] = parameters[f"{i}/weight"].detach()[:, g, :rows, :columns]
-                views[f"{group}/{i}/bias"] = parameters[f"{i}/bias"].detach()[:, g, :columns]
+                weight, bias = (
+                    parameters[f"{i}/{part}"].detach()[g :: len(self.groups)] for part in ("weight", "bias")
+                )
+                views |= {f"{group}/{i}/weight": weight[:, :rows, :columns], f"{group}/{i}/bias": bias[:, 0, :columns]}
         return views
 
     def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[Float[Tensor, "A B _"], ...]:
         """The output [A, B, O] of each group, O being that group's."""
-        return _Forward.apply(self, parameters, parameters["0/bias"], x)  # type: ignore[no-untyped-call,no-any-return]  # torch has no types
+        rows = x.shape[1]
+        repeated = torch.stack([pad_rows(x)] * len(self.groups), 1).flatten(0, 1)
+        output = self._forward(repeated, [parameters[name] for name in self.shapes])
+        parts = output.view(len(x), len(self.groups), *output.shape[1:]).unbind(1)
+        return tuple(
+            part if part.shape[1:] == (rows, width) else part[:, :rows, :width]
+            for part, width in zip(parts, self.outputs, strict=True)
+        )
 
     @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         """The output of one group's networks alone, without gradients; O is that group's."""
         g = self.groups.index(group)
-        weights, biases = (
-            [layer[g :: len(self.groups)] for layer in part] for part in self._layers(parameters.theta_of)
-        )
-        output, _ = self.forward(pad_rows(x), weights, biases)
+        output = self._forward(pad_rows(x), [parameters[name][g :: len(self.groups)] for name in self.shapes])
         return output[:, : x.shape[1], : self.outputs[g]]
 
-    def _layers(self, rows: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights [A·G, I, O] and biases [A·G, 1, O] of all layers."""
-        return [rows[f"{i}/weight"] for i in self.layers], [rows[f"{i}/bias"] for i in self.layers]
-
-    def forward(self, x: Tensor, weights: list[Tensor], biases: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The output [M, B, O] of M networks for x [M, B, I], and the input of every layer."""
-        inputs = [x]
-        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            inputs.append(self.activation.apply(linear(inputs[-1], weight, bias)))
-        return linear(inputs[-1], weights[-1], biases[-1]), inputs
-
-
-class _Forward(torch.autograd.Function):
-    """The forward pass and its gradient, written out: half the time of recording and replaying each operation.
-
-    `backward` adds the gradients of the parameters to `parameters.gradient` itself.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, mlp: MLP, parameters: Parameters, leaf: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        """`leaf` stands for all parameters: it makes torch ask for the gradient."""
-        (agents, rows, _), groups = x.shape, len(mlp.groups)
-        weights, biases = mlp._layers(parameters.theta_of)
-        repeated = torch.stack([pad_rows(x)] * groups, 1).flatten(0, 1)
-        output, inputs = mlp.forward(repeated, weights, biases)
-        ctx.mlp, ctx.parameters, ctx.rows, ctx.shape = mlp, parameters, rows, (agents, groups, *output.shape[1:])
-        ctx.save_for_backward(*inputs, *weights)
-        parts = zip(output.view(ctx.shape).unbind(1), mlp.outputs, strict=True)
-        return tuple(part if part.shape[1:] == (rows, width) else part[:, :rows, :width] for part, width in parts)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        mlp, saved, rows = ctx.mlp, ctx.saved_tensors, ctx.rows
-        inputs, weights = saved[: len(mlp.layers)], saved[len(mlp.layers) :]
-        of_weights, of_biases = mlp._layers(ctx.parameters.gradient_of)
-        height, width = ctx.shape[2:]
-        whole = [part if part.shape[2] == width else pad(part, (0, width - part.shape[2])) for part in gradients]
-        gradient = torch.stack(whole, 1).flatten(0, 1)
-        if rows < height:
-            gradient = pad(gradient, (0, 0, 0, height - rows))
-        for i in reversed(mlp.layers):
-            add_linear_gradient(inputs[i], gradient, of_weights[i], of_biases[i])
-            if i > 0:
-                gradient = mlp.activation.backward(linear_input_gradient(gradient, weights[i]), inputs[i])
-        if not ctx.needs_input_grad[3]:
-            return None, None, None, None
-        of_input = linear_input_gradient(gradient, weights[0]).view(*ctx.shape[:3], -1)
-        return None, None, None, of_input[:, :, :rows].sum(1)
+    def _forward(self, x: Float[Tensor, "M B I"], tensors: Sequence[Tensor]) -> Float[Tensor, "M B O"]:
+        """M networks; their weights [M, I, O] and biases [M, 1, O] alternate."""
+        for weight, bias in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
+            x = self._activation(linear(x, weight, bias))
+        return linear(x, tensors[-2], tensors[-1])
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -35,27 +35,3 @@ def linear(
     if weight.shape[2] == 1:
         return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
     return torch.baddbmm(bias, x, weight)
-
-
-def add_linear_gradient(
-    x: Float[Tensor, "M B I"],
-    gradient: Float[Tensor, "M B O"],
-    of_weight: Float[Tensor, "M I O"],
-    of_bias: Float[Tensor, "M 1 O"],
-) -> None:
-    """Add the gradients of W and b to what is there, from that of X W + b: Xᵀ ∂ and the sum of ∂ over the batch."""
-    of_bias += gradient.sum(1, keepdim=True)
-    if x.shape[2] == 1 or gradient.shape[2] == 1:
-        of_weight += (x.unsqueeze(3) * gradient.unsqueeze(2)).sum(1)
-    else:
-        of_weight += torch.bmm(x.transpose(1, 2), gradient)
-
-
-def linear_input_gradient(gradient: Float[Tensor, "M B O"], weight: Float[Tensor, "M I O"]) -> Float[Tensor, "M B I"]:
-    """The gradient of X, from that of X W + b: ∂ Wᵀ."""
-    transposed = weight.transpose(1, 2)
-    if weight.shape[1] == 1:
-        return (gradient * weight).sum(-1, keepdim=True)
-    if weight.shape[2] == 1:
-        return gradient * transposed
-    return torch.bmm(gradient, transposed)

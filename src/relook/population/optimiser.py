@@ -29,6 +29,7 @@ class Adam:
         blocks = (parameters.theta, parameters.gradient, self.first_moment, self.second_moment, self.steps)
         # What torch's Adam takes, one row for each agent and group. A row that shall not move is left out of the step.
         self._rows = [list(block.flatten(0, 1).unbind(0)) for block in blocks]
+        self._step_counts = self.steps.numpy().reshape(-1)  # the same memory
 
     def zero_gradient(self) -> None:
         self.parameters.zero_gradient()
@@ -51,24 +52,25 @@ class Adam:
         # A handful of numbers for each agent: plain Python is quicker with them than a tensor operation for each step.
         squares = gradient.square().sum(2).tolist()
         norms = [sqrt(sum(of_groups)) for of_groups in squares]
-        scales, moving = ([[0.0] * len(groups) for _ in norms] for _ in range(2))
+        highest = max_norm.tolist()
+        scales = [1.0] * len(self._step_counts)
         rows_by_rate: dict[float, list[int]] = defaultdict(list)
         for g, group in enumerate(groups):
-            settings = zip(active[group].tolist(), learning_rate[group].tolist(), max_norm.tolist(), strict=True)
-            for a, (moves, rate, highest) in enumerate(settings):
+            for a, (moves, rate) in enumerate(zip(active[group].tolist(), learning_rate[group].tolist(), strict=True)):
+                row = a * len(groups) + g
                 norm = norms[a] if clip_together else sqrt(squares[a][g])
-                scales[a][g] = highest / norm if norm > highest else 1.0
+                if norm > highest[a]:
+                    scales[row] = highest[a] / norm
                 if moves and isfinite(norms[a]):
-                    moving[a][g] = 1.0
-                    rows_by_rate[rate].append(a * len(groups) + g)
-        gradient.mul_(torch.tensor(scales).unsqueeze(2))
-        self.steps += torch.tensor(moving)
+                    rows_by_rate[rate].append(row)
+        gradient.mul_(torch.tensor(scales).view(-1, len(groups), 1))
         for rate, rows in rows_by_rate.items():
-            self._fused(rate, rows)
+            self._fused(rate, sorted(rows))
         return torch.tensor(norms)
 
     def _fused(self, rate: float, rows: list[int]) -> None:
         """Torch's own Adam, which goes through memory once. It takes lists of tensors and one learning rate."""
+        self._step_counts[rows] += 1
         theta, gradient, first, second, steps = ([block[row] for row in rows] for block in self._rows)
         torch._fused_adam_(
             theta,

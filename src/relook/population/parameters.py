@@ -22,9 +22,9 @@ warnings.filterwarnings("ignore", message="grad and param do not obey the gradie
 class Parameters:
     """θ [A, G, P]: for each agent G groups of P numbers, with named tensors as views, and ∂θ [A, G, P] likewise.
 
-    A group is what an optimiser clips, masks and steps as one: the policy, the value function. Tensors of the same
-    shape in every group stand side by side, as one tensor [A, G, …], so that what they compute is one computation;
-    tensors of one group only are [A, …].
+    A group is what an optimiser clips, masks and steps as one: the policy, the value function. Tensors that every group
+    has are stacked, [A·G, …] with an agent's groups side by side, so that what they compute is one computation; tensors
+    of one group only are [A, …].
 
     `self["name"]` is a leaf that requires a gradient. `backward()` adds into `gradient` through those leaves, and an
     optimiser works on the rows of `theta` and `gradient`.
@@ -45,9 +45,6 @@ class Parameters:
         self.theta: Float[Tensor, "A G P"] = torch.zeros(agents, len(self.groups), width)
         self.gradient: Float[Tensor, "A G P"] = torch.zeros_like(self.theta)
         self._tensors: dict[str, Tensor] = {}
-        # What every group has, as one row for each agent and group: [A·G, I, O], vectors as [A·G, 1, O].
-        self.theta_of: dict[str, Tensor] = {}
-        self.gradient_of: dict[str, Tensor] = {}
         everywhere: int | slice = slice(None)
         self._add(shapes, everywhere, 0)
         for group, more in own.items():
@@ -56,13 +53,9 @@ class Parameters:
     def _add(self, shapes: Shapes, group: int | slice, start: int) -> None:
         for name, shape in shapes.items():
             columns = slice(start, start + prod(shape))
-            theta, gradient = (_shaped(block[:, group, columns], shape) for block in (self.theta, self.gradient))
-            if isinstance(group, slice):
-                matrix = shape if len(shape) > 1 else (1, *shape)
-                self.theta_of[name] = theta.view(-1, *matrix)
-                self.gradient_of[name] = gradient.view(-1, *matrix)
-            self._tensors[name] = theta.requires_grad_()
-            self._tensors[name].grad = gradient
+            theta, gradient = (block[:, group, columns] for block in (self.theta, self.gradient))
+            self._tensors[name] = theta.view(-1, *shape).requires_grad_()
+            self._tensors[name].grad = gradient.view(-1, *shape)
             start += _stored(shape)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -79,10 +72,6 @@ class Parameters:
     def zero_gradient(self) -> None:
         """Forget the gradients; they are views of one block, so that they must be cleared in place."""
         self.gradient.zero_()
-
-
-def _shaped(columns: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return columns.view(*columns.shape[:-1], *shape)
 
 
 def _stored(shape: tuple[int, ...]) -> int:

@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -178,6 +179,7 @@ class Unit:
                     "iteration": self._iteration,
                     "steps": steps,
                     "elapsed": time.perf_counter() - self._began,
+                    "peak_mebibytes": _peak_memory(),
                     **self._stages,
                 }
             ]
@@ -250,6 +252,16 @@ class Unit:
         # An interrupt that came too late to leave anything out does not count.
         early = self._interrupted and self._done < self._iterations
         self._events.write([{"event": "interrupted" if early else "finished", "steps": self._done * self._steps_each}])
+
+
+def _peak_memory() -> float | None:
+    """The most memory that this process has held so far; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def whole_iterations(steps: int, steps_each: int) -> int:

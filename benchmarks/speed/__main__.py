@@ -1,0 +1,218 @@
+"""How fast is training, against Stable-Baselines3 and for more and more agents?
+
+    python -m benchmarks.speed [compare|agents] [--rounds N]
+
+`compare`: the same algorithm with the same hyper-parameters (Stable-Baselines3's defaults) on the same machine, the two
+sides in turn, round after round; what counts is the median over rounds of the ratio within a round. Each side uses two
+cores as best it can: ours as `relook train` does, theirs with two processes at once, one thread each; for a single seed
+theirs is measured with one thread and with two, and the better counts. No evaluation. Steps per second are those of the
+learning itself; the time of the whole command, with starting Python and torch, is in the raw results.
+
+`agents`: what an agent-step costs with 1 … 50 agents in one process, the whole command included.
+
+Writes results/speed.csv (every measurement), results/speed.md and results/speed.png.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from benchmarks import peers
+from relook.runs.reading import Run
+
+RESULTS = Path(__file__).parents[1] / "results"
+CSV = RESULTS / "speed.csv"
+AGENTS = (1, 2, 5, 10, 20, 50)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A task for both sides."""
+
+    name: str
+    env: str
+    envs: int
+    seeds: int
+    steps: int
+    """Per agent."""
+    bar: float
+
+
+COMPARISONS = (
+    Comparison("CartPole-v1, ten seeds", "CartPole-v1", 8, 10, 32_768, 8.0),
+    Comparison("CartPole-v1, one seed", "CartPole-v1", 8, 1, 32_768, 2.5),
+    Comparison("HalfCheetah-v5, ten seeds", "HalfCheetah-v5", 1, 10, 8_192, 4.0),
+)
+
+
+def ours(env: str, envs: int, seeds: int, steps: int, workers: int) -> dict[str, float]:
+    """One `relook train`: steps per second of learning, seconds of the whole command, peak memory of the workers."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "run"
+        options = f"--env {env} --preset sb3 --envs {envs} --seeds {seeds} --steps {steps} --workers {workers}"
+        command = [sys.executable, "-m", "relook.cli", "train", "ppo", *options.split(), "--evaluate-episodes", "0"]
+        began = time.perf_counter()
+        subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        whole = time.perf_counter() - began
+        timing = Run(out).timing
+    stages = ("collect", "estimate", "update", "record")
+    learning = timing.group_by("unit").agg(pl.sum_horizontal(stages).sum().alias("seconds"))["seconds"].max()
+    memory = timing.group_by("unit").agg(pl.col("peak_mebibytes").max())["peak_mebibytes"].sum()
+    made = timing["steps"].max() * seeds
+    return {"steps": made, "steps_per_second": made / learning, "whole_seconds": whole, "peak_mebibytes": memory}
+
+
+def theirs(env: str, envs: int, seeds: int, steps: int, threads: int = 1) -> dict[str, float]:
+    """Stable-Baselines3: one training, or two at once that stand for many seeds."""
+    options = f"--env {env} --envs {envs} --steps {steps} --threads {threads}".split()
+    began = time.perf_counter()
+    processes = [
+        peers.start("stable_baselines3_ppo.py", *options, "--seed", str(seed)) for seed in range(min(seeds, 2))
+    ]
+    ends = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
+    made = sum(end["steps"] for end in ends)
+    return {
+        "steps": made,
+        "steps_per_second": sum(end["steps"] / end["seconds"] for end in ends),
+        "whole_seconds": time.perf_counter() - began,
+        "peak_mebibytes": sum(end["peak_mebibytes"] for end in ends),
+    }
+
+
+def compare(rounds: int) -> None:
+    for number in range(rounds):
+        for c in COMPARISONS:
+            keep("compare", c.name, "relook", number, ours(c.env, c.envs, c.seeds, c.steps, workers=2))
+            for threads in (1, 2) if c.seeds == 1 else (1,):
+                side = f"stable-baselines3, {threads} thread{'s' * (threads > 1)} a process"
+                keep("compare", c.name, side, number, theirs(c.env, c.envs, c.seeds, c.steps, threads))
+
+
+def agents(rounds: int) -> None:
+    for number in range(rounds):
+        for count in AGENTS:
+            measured = ours("CartPole-v1", 8, count, 32_768, workers=1)
+            keep("agents", str(count), "relook", number, measured)
+
+
+def keep(what: str, name: str, side: str, number: int, measured: dict[str, float]) -> None:
+    print(f"{name:<28}{side:<44}{measured['steps_per_second']:>10,.0f} steps/s", flush=True)
+    row = pl.DataFrame(
+        {"what": what, "name": name, "side": side, "round": number, **{k: float(v) for k, v in measured.items()}}
+    )
+    (pl.concat([pl.read_csv(CSV), row.cast(pl.read_csv(CSV).schema)]) if CSV.exists() else row).write_csv(CSV)
+
+
+def ratios(kept: pl.DataFrame, c: Comparison) -> tuple[str, list[float]]:
+    """The faster way to use their library, and our steps per second over theirs in each round."""
+    own = kept.filter((pl.col("what") == "compare") & (pl.col("name") == c.name))
+    mine = own.filter(pl.col("side") == "relook").sort("round")["steps_per_second"]
+    others = own.filter(pl.col("side") != "relook")
+    side = others.group_by("side").agg(pl.col("steps_per_second").median()).sort("steps_per_second")["side"][-1]
+    other = others.filter(pl.col("side") == side).sort("round")["steps_per_second"]
+    return side, (mine / other).to_list()
+
+
+def report(kept: pl.DataFrame) -> str:
+    lines = ["# Speed", "", "Made by `python -m benchmarks.speed`; every measurement is in `speed.csv`.", ""]
+    if "compare" in kept["what"]:
+        rounds = kept.filter(pl.col("what") == "compare")["round"].n_unique()
+        lines += [
+            f"## Against Stable-Baselines3 2.9.2, its default hyper-parameters on both sides, two cores, {rounds} rounds",
+            "",
+            "| task | ratio of steps per second: median (lowest … highest round) | bar | relook, MiB | theirs, MiB | their side |",
+            "|---|---|---|---|---|---|",
+        ]
+        for c in COMPARISONS:
+            side, of_rounds = ratios(kept, c)
+            memory = [
+                kept.filter((pl.col("name") == c.name) & (pl.col("side") == s))["peak_mebibytes"].max()
+                for s in ("relook", side)
+            ]
+            lines.append(
+                f"| {c.name} | **{statistics.median(of_rounds):.1f}×** ({min(of_rounds):.1f} … {max(of_rounds):.1f}) "
+                f"| {c.bar:g}× | {memory[0]:,.0f} | {memory[1]:,.0f} | {side} |"
+            )
+        lines.append("")
+    if "agents" in kept["what"]:
+        lines += [
+            "## More agents in one process (CartPole-v1, 8 environments each, the same hyper-parameters)",
+            "",
+            "Agent-steps per second, relative to one agent, over the whole command.",
+            "",
+            "| agents | in all | cost of an agent-step | peak memory, MiB |",
+            "|---|---|---|---|",
+        ]
+        for count, total, cost, memory in scaling(kept):
+            lines.append(f"| {count} | {total:.2f}× | {cost:.3f} | {memory:,.0f} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def scaling(kept: pl.DataFrame) -> list[tuple[int, float, float, float]]:
+    """For each number of agents: throughput and cost of an agent-step relative to one agent's, and memory."""
+    own = kept.filter(pl.col("what") == "agents").with_columns(
+        pl.col("name").cast(pl.Int64).alias("agents"), (pl.col("steps") / pl.col("whole_seconds")).alias("speed")
+    )
+    medians = own.group_by("agents").agg(pl.col("speed").median(), pl.col("peak_mebibytes").max()).sort("agents")
+    one = medians["speed"][0]
+    return [(n, speed / one, one / speed, memory) for n, speed, memory in medians.iter_rows()]
+
+
+def draw(kept: pl.DataFrame, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    names = [c.name for c in COMPARISONS]
+    medians = [statistics.median(ratios(kept, c)[1]) for c in COMPARISONS]
+    left.barh(names[::-1], medians[::-1], color="C0")
+    for place, (c, ratio) in enumerate(zip(COMPARISONS[::-1], medians[::-1], strict=True)):
+        left.text(ratio, place, f" {ratio:.1f}×", va="center")
+        left.plot([c.bar, c.bar], [place - 0.4, place + 0.4], color="black", linewidth=1)
+    left.axvline(1, color="grey", linewidth=0.8, linestyle=":")
+    left.set_xlim(0, 1.15 * max(medians))
+    left.set_xlabel("steps per second, relative to Stable-Baselines3\n(black line: the bar)")
+    rows = scaling(kept)
+    right.loglog([row[0] for row in rows], [row[2] for row in rows], marker="o")
+    right.set_xticks(AGENTS, [str(n) for n in AGENTS])
+    right.set_yticks([1, 0.5, 0.25, 0.125], ["1", "1/2", "1/4", "1/8"])
+    right.minorticks_off()
+    right.grid(alpha=0.3)
+    right.set_xlabel("agents in one process")
+    right.set_ylabel("cost of an agent-step, relative to one agent")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=[[], "compare", "agents"], default=[])
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    what = asked.what or ["compare", "agents"]
+    if CSV.exists():  # measured again, not added to: rounds belong to one sitting
+        old = pl.read_csv(CSV).filter(~pl.col("what").is_in(what))
+        old.write_csv(CSV) if len(old) else CSV.unlink()
+    if "compare" in what:
+        compare(asked.rounds)
+    if "agents" in what:
+        agents(asked.rounds)
+    kept = pl.read_csv(CSV)
+    (RESULTS / "speed.md").write_text(report(kept), encoding="utf-8")
+    if kept["what"].n_unique() == 2:
+        draw(kept, RESULTS / "speed.png")
+
+
+if __name__ == "__main__":
+    main()
