@@ -29,9 +29,11 @@ types: $(READY)       ## strict types
 docs: $(READY)        ## the documentation names only what exists
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: $(READY)       ## bit for bit over the whole matrix, learning over many seeds, planted bugs (about two hours)
+bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-Baselines3, planted bugs (hours)
 	$(BIN)/python -m benchmarks.bit_for_bit
 	$(BIN)/python -m benchmarks.learning
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.against_sb3
 	$(BIN)/python -m benchmarks.planted_bugs
 
 clean:                ## remove the environment and caches; runs stay

@@ -117,10 +117,10 @@ def table(kept: pl.DataFrame) -> str:
         "# `--preset sb3` against Stable-Baselines3 2.9.2",
         "",
         "Ten deterministic episodes per evaluation; no seed that was run is left out. Made by",
-        "`python -m benchmarks.against_sb3`; every evaluation is in `against_sb3.csv`, the curves are in `against_sb3.png`.",
+        "`python -m benchmarks.against_sb3`; every evaluation is in `against_sb3.csv`, curves in `against_sb3.png`.",
         "The interval is Welch's 95 % interval of the difference of means.",
         "",
-        "| task | return | relook: mean ± sd (seeds) | Stable-Baselines3: mean ± sd (seeds) | difference | 95 % interval |",
+        "| task | return | relook: mean ± sd (seeds) | Stable-Baselines3 | difference | 95 % interval |",
         "|---|---|---|---|---|---|",
     ]
     for env, what, x, y in differences(kept):

@@ -126,9 +126,12 @@ def report(kept: pl.DataFrame) -> str:
     if "compare" in kept["what"]:
         rounds = kept.filter(pl.col("what") == "compare")["round"].n_unique()
         lines += [
-            f"## Against Stable-Baselines3 2.9.2, its default hyper-parameters on both sides, two cores, {rounds} rounds",
+            "## Against Stable-Baselines3 2.9.2",
             "",
-            "| task | ratio of steps per second: median (lowest … highest round) | bar | relook, MiB | theirs, MiB | their side |",
+            f"Its default hyper-parameters on both sides, two cores, {rounds} rounds. Ratio of steps a second: median",
+            "over rounds (lowest … highest). Memory is the peak of the processes that train, in MiB.",
+            "",
+            "| task | ratio | bar | our memory | theirs | their side |",
             "|---|---|---|---|---|---|",
         ]
         for c in COMPARISONS:

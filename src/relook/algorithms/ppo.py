@@ -235,7 +235,8 @@ def clip_loss(
 
     The minimum only ever meets the bound on the side that the advantage pushes to: 1+ε for Â > 0, 1-ε for Â < 0.
     """
-    ratio, epsilon = (log_prob - log_prob_old).exp(), expand(clip, 2)
+    ratio = (log_prob - log_prob_old).exp()
+    epsilon = expand(clip, 2)
     bound = torch.where(advantage > 0, 1 + epsilon, 1 - epsilon)
     return -torch.minimum(ratio * advantage, bound * advantage).mean(1)
 
