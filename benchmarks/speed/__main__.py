@@ -64,10 +64,12 @@ def ours(env: str, envs: int, seeds: int, steps: int, workers: int) -> dict[str,
         whole = time.perf_counter() - began
         timing = Run(out).timing
     stages = ("collect", "estimate", "update", "record")
-    learning = timing.group_by("unit").agg(pl.sum_horizontal(stages).sum().alias("seconds"))["seconds"].max()
-    memory = timing.group_by("unit").agg(pl.col("peak_mebibytes").max())["peak_mebibytes"].sum()
-    made = timing["steps"].max() * seeds
-    return {"steps": made, "steps_per_second": made / learning, "whole_seconds": whole, "peak_mebibytes": memory}
+    learning = timing.group_by("unit").agg(pl.sum_horizontal(stages).sum().alias("seconds"))["seconds"]
+    memory = timing.group_by("unit").agg(pl.col("peak_mebibytes").max())["peak_mebibytes"]
+    made = int(timing["steps"].to_numpy().max()) * seeds
+    speed = made / float(learning.to_numpy().max())
+    peak = float(memory.to_numpy().sum())
+    return {"steps": made, "steps_per_second": speed, "whole_seconds": whole, "peak_mebibytes": peak}
 
 
 def theirs(env: str, envs: int, seeds: int, steps: int, threads: int = 1) -> dict[str, float]:

@@ -7,15 +7,16 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "relook"
 
-LOWER = ("errors", "formulas", "population", "envs", "networks", "buffers", "runs")
+LOWER = ("errors", "importing", "formulas", "population", "envs", "networks", "buffers", "runs")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "importing": ("errors",),
     "formulas": (),
     "population": ("errors", "formulas"),
-    "envs": ("errors", "formulas", "population"),
+    "envs": ("errors", "importing", "formulas", "population"),
     "networks": ("errors", "formulas", "population", "envs"),
     "buffers": ("errors", "formulas", "population", "envs"),
-    "runs": ("errors", "formulas", "population", "envs", "networks", "buffers"),
+    "runs": ("errors", "importing", "formulas", "population", "envs", "networks", "buffers"),
     "algorithms": LOWER,
     "statistics": ("errors",),
     "training": (*LOWER, "algorithms"),
@@ -70,4 +71,7 @@ def test_nothing_uses_ambient_randomness_or_unsafe_reading() -> None:
     forbidden = ("torch.manual_seed", "np.random.seed", "random.seed(", "pickle", "torch.load", "eval(")
     for path in FILES:
         text = path.read_text(encoding="utf-8")
+        if path.name == "modules.py":  # a module's own initialisation draws from torch's global numbers: lent, not used
+            assert text.count("torch.manual_seed") == text.count("torch.random.fork_rng(devices=[])")
+            text = text.replace("torch.manual_seed", "")
         assert not [word for word in forbidden if word in text], path
