@@ -138,13 +138,13 @@ def report(kept: pl.DataFrame) -> str:
         ]
         for c in COMPARISONS:
             side, of_rounds = ratios(kept, c)
-            memory = [
-                kept.filter((pl.col("name") == c.name) & (pl.col("side") == s))["peak_mebibytes"].max()
+            peaks = [
+                kept.filter((pl.col("name") == c.name) & (pl.col("side") == s))["peak_mebibytes"].to_numpy().max()
                 for s in ("relook", side)
             ]
             lines.append(
                 f"| {c.name} | **{statistics.median(of_rounds):.1f}×** ({min(of_rounds):.1f} … {max(of_rounds):.1f}) "
-                f"| {c.bar:g}× | {memory[0]:,.0f} | {memory[1]:,.0f} | {side} |"
+                f"| {c.bar:g}× | {peaks[0]:,.0f} | {peaks[1]:,.0f} | {side} |"
             )
         lines.append("")
     if "agents" in kept["what"]:
@@ -168,7 +168,7 @@ def scaling(kept: pl.DataFrame) -> list[tuple[int, float, float, float]]:
         pl.col("name").cast(pl.Int64).alias("agents"), (pl.col("steps") / pl.col("whole_seconds")).alias("speed")
     )
     medians = own.group_by("agents").agg(pl.col("speed").median(), pl.col("peak_mebibytes").max()).sort("agents")
-    one = medians["speed"][0]
+    one = medians["speed"].to_numpy()[0]
     return [(n, speed / one, one / speed, memory) for n, speed, memory in medians.iter_rows()]
 
 

@@ -85,9 +85,13 @@ class Hyperparameters:
     """The numeric hyper-parameters of a population: `h.discount` is [A], one value for each agent."""
 
     def __init__(self, agents: Agents) -> None:
-        self._values = {name: agents.hyperparameter(name) for name in agents[0].hyperparameters}
+        self._set({name: agents.hyperparameter(name) for name in agents[0].hyperparameters})
         self._limits = {name for name, value in self._values.items() if value.isfinite().any()}
         self._matters = {name for name, value in self._values.items() if value.any()}
+
+    def _set(self, values: dict[str, Float[Tensor, " A"]]) -> None:
+        self._values = values
+        self.__dict__.update(values)  # attributes proper: they are read in every gradient step
 
     def any(self, name: str) -> bool:
         """Whether a hyper-parameter is other than 0 for any agent."""
@@ -100,10 +104,8 @@ class Hyperparameters:
     def annealed(self, names: tuple[str, ...], progress: float) -> "Hyperparameters":
         """The same, with some of them on their linear way to 0; `progress` is the share of training done."""
         now = copy(self)
-        now._values = {k: v * linear(progress) if k in names else v for k, v in self._values.items()}
+        now._set({k: v * linear(progress) if k in names else v for k, v in self._values.items()})
         return now
 
     def __getattr__(self, name: str) -> Float[Tensor, " A"]:
-        if name == "_values" or name not in self._values:  # `_values`: a copy asks before it has any
-            raise AttributeError(f"{name!r} is not a numeric hyper-parameter")
-        return self._values[name]
+        raise AttributeError(f"{name!r} is not a numeric hyper-parameter")
