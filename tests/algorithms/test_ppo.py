@@ -1,9 +1,10 @@
 """PPO: its losses and its update against formulas and a plain float64 version, its loop against what happened."""
 
 import itertools
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,13 +16,17 @@ from relook.algorithms import ppo as ppo_module
 from relook.algorithms.ppo import (
     Config,
     Estimates,
+    Step,
     build,
     clip_loss,
     estimate,
     gradient_step,
+    kl,
     normalised,
     ppo,
+    rehearse,
     update,
+    update_diagnostics,
     value_loss,
 )
 from relook.buffers import Rollout
@@ -29,8 +34,9 @@ from relook.buffers.rollout import Minibatch
 from relook.envs import Environments, EnvironmentSpec
 from relook.envs.probes import Tagging
 from relook.networks import ActorCritic
-from relook.population import Adam, Agents
+from relook.population import Adam, Agents, agents_are_independent
 from relook.population.hyperparameters import Hyperparameters
+from relook.population.selfcheck import single_threaded
 from relook.runs.files import read_lines
 from support import equal_bits, population, train, work
 
@@ -47,8 +53,8 @@ def filled_rollout(
     for iteration in range(steps):
         noise = ac.noise(agents, "explore", iteration, (config.horizon, config.envs))
         for t in range(config.horizon):
-            action, log_prob = ac.act(envs.observation, noise[:, t])
-            rollout.store(t, action, log_prob, envs.step(action))
+            action = ac.act(envs.observation, noise[:, t])
+            rollout.store(t, action, envs.step(action))
     return rollout, ac, optimiser, Hyperparameters(agents)
 
 
@@ -91,12 +97,47 @@ def test_value_loss_is_the_mean_square_and_its_clipped_kind_is_never_smaller() -
     torch.testing.assert_close(value_loss(value, old, target, torch.tensor([0.5])), torch.tensor([(2.25 + 1) / 2]))
 
 
+def test_without_a_value_clip_the_value_loss_is_that_of_an_infinite_one() -> None:
+    value, old, target = torch.randn(3, 2, 7, generator=torch.Generator().manual_seed(0))
+    loss = value_loss(value, old, target)
+    torch.testing.assert_close(loss, (value - target).square().mean(1))
+    assert equal_bits(loss, value_loss(value, old, target, torch.tensor([INF, INF])))
+
+
 def test_a_neighbour_that_clips_values_does_not_change_an_agent_that_does_not() -> None:
+    """Neither its loss nor its gradient, even where V_old is so large that V_old + (V - V_old) is not V."""
     rng = torch.Generator().manual_seed(0)
     value, old, target = torch.randn(3, 2, 7, generator=rng)
-    alone = value_loss(value[:1], old[:1], target[:1], torch.tensor([INF]))
-    beside = value_loss(value, old, target, torch.tensor([INF, 0.1]))
-    assert equal_bits(alone[0], beside[0])
+    old[0, 0] = 1e30
+    results: list[tuple[Tensor, Tensor]] = []
+    for agents, clip in ((1, None), (1, [INF]), (2, [INF, 0.1])):
+        own = value[:agents].clone().requires_grad_()
+        loss = value_loss(own, old[:agents], target[:agents], None if clip is None else torch.tensor(clip))
+        loss.sum().backward()
+        assert own.grad is not None
+        results.append((loss.detach()[0], own.grad[0]))
+    assert results[0][0].isfinite()
+    for loss, gradient in results[1:]:
+        assert equal_bits(loss, results[0][0])
+        assert equal_bits(gradient, results[0][1])
+
+
+def test_kl_is_that_of_the_two_distributions() -> None:
+    """Samples come as often as π_old says: halves and quarters of four."""
+    old, new = torch.tensor([0.5, 0.25, 0.25]), torch.tensor([0.25, 0.25, 0.5])
+    samples = torch.tensor([0, 0, 1, 2])
+    log_ratio = (new / old).log()[samples]
+    expected = (old * (old / new).log()).sum()
+    torch.testing.assert_close(kl(torch.stack([log_ratio, torch.zeros(4)])), torch.stack([expected, torch.zeros(())]))
+
+
+def test_kl_cannot_be_negative_and_is_taken_over_the_last_axis() -> None:
+    log_ratio = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0))
+    divergence = kl(log_ratio)
+    assert divergence.shape == (5, 3)
+    assert (divergence > 0).all()
+    assert (log_ratio.mean(-1) > 0).any(), "-E[log r] would have been negative"
+    torch.testing.assert_close(divergence[2], kl(log_ratio[2]))
 
 
 def test_normalised_advantages_have_mean_0_and_sd_1_for_each_agent() -> None:
@@ -111,13 +152,17 @@ def test_normalised_advantages_have_mean_0_and_sd_1_for_each_agent() -> None:
 
 
 def plain_update(
-    state: dict[str, Tensor], batches: list[Minibatch], config: Config, settings: dict[str, float], stop: float = INF
-) -> dict[str, Tensor]:
-    """PPO's update for the single agent of `batches`, as a textbook would write it."""
+    state: dict[str, Tensor], batches: list[Minibatch], config: Config
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """PPO's update for the single agent of `batches`, as a textbook would write it. Returns parameters and means."""
     theta = {name: tensor[0].double().clone().requires_grad_() for name, tensor in state.items()}
     policy = [tensor for name, tensor in theta.items() if name.startswith("policy")]
     value = [tensor for name, tensor in theta.items() if name.startswith("value")]
-    adam = torch.optim.Adam(theta.values(), lr=settings["learning_rate"], eps=config.adam_epsilon)
+    rates = config.learning_rate, config.learning_rate * config.value_learning_rate_factor
+    adam = torch.optim.Adam(
+        [{"params": group, "lr": rate} for group, rate in zip((policy, value), rates, strict=True)],
+        eps=config.adam_epsilon,
+    )
 
     def network(name: str, x: Tensor) -> Tensor:
         for i in range(len(config.hidden)):
@@ -125,6 +170,8 @@ def plain_update(
         last = len(config.hidden)
         return linear(x, theta[f"{name}/{last}/weight"].T, theta[f"{name}/{last}/bias"])
 
+    measured: list[dict[str, float]] = []
+    updates, stopped = 0, False
     for batch in batches:
         observation, log_prob_old, advantage, target, value_old = (
             x[0].double() for x in (batch.observation, batch.log_prob, batch.advantage, batch.target, batch.value)
@@ -140,42 +187,65 @@ def plain_update(
             distribution = torch.distributions.Categorical(logits=network("policy", observation))
             log_prob = distribution.log_prob(batch.action[0, :, 0])
         ratio = (log_prob - log_prob_old).exp()
-        if ((ratio - 1) - (log_prob - log_prob_old)).mean().item() > 1.5 * stop:
-            break
-        surrogate = torch.min(
-            ratio * advantage, ratio.clamp(1 - settings["clip"], 1 + settings["clip"]) * advantage
-        ).mean()
+        surrogate = torch.min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean()
         v = network("value", observation).squeeze(-1)
         errors = (v - target) ** 2
-        if settings["value_clip"] < INF:
-            near = value_old + (v - value_old).clamp(-settings["value_clip"], settings["value_clip"])
+        if config.value_clip < INF:
+            near = value_old + (v - value_old).clamp(-config.value_clip, config.value_clip)
             errors = torch.max(errors, (near - target) ** 2)
         entropy = distribution.entropy().mean()  # type: ignore[no-untyped-call]  # torch gives it no types
-        loss = -surrogate + settings["value_coefficient"] * errors.mean() - settings["entropy_coefficient"] * entropy
+        loss = -surrogate + config.value_coefficient * errors.mean() - config.entropy_coefficient * entropy
         adam.zero_grad()
         loss.backward()
+        divergence = ((ratio - 1) - (log_prob - log_prob_old)).mean().item()
+        if not stopped:
+            gradient = torch.cat([x.grad.flatten() for x in theta.values() if x.grad is not None])
+            measured.append(
+                {
+                    "policy_loss": -surrogate.item(),
+                    "value_loss": errors.mean().item(),
+                    "entropy": entropy.item(),
+                    "kl": divergence,
+                    "clip_fraction": ((ratio - 1).abs() > config.clip).double().mean().item(),
+                    "gradient_norm": gradient.norm().item(),
+                }
+            )
+        stopped = stopped or divergence > 1.5 * config.target_kl
+        if stopped and config.kl_stops == "both":
+            break
+        if stopped:
+            for tensor in policy:
+                tensor.grad = None
         for group in [[*policy, *value]] if config.clip_together else [policy, value]:
-            torch.nn.utils.clip_grad_norm_(group, settings["max_gradient_norm"])
+            torch.nn.utils.clip_grad_norm_(group, config.max_gradient_norm)
         adam.step()
-    return theta
+        updates += not stopped
+    means = {name: float(np.mean([row[name] for row in measured])) for name in measured[0]}
+    before, after = (
+        torch.cat([x.detach().double().flatten() for x in tensors])
+        for tensors in ([x[0] for x in state.values()], theta.values())
+    )
+    return theta, means | {"updates": updates, "step_size": ((after - before).norm() / before.norm()).item()}
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "clipped together": {"clip_together": True, "max_gradient_norm": 0.3},
     "value clip": {"value_clip": 0.05},
     "entropy": {"entropy_coefficient": 0.1, "value_coefficient": 0.25},
     "raw advantages": {"normalise_advantages": False, "max_gradient_norm": INF},
+    "value learning rate": {"value_learning_rate_factor": 3.0, "adam_epsilon": 1e-3},
+    "narrow clip": {"clip": 0.01},
     "kl stop": {"target_kl": 1.5e-5},
+    "kl stop of the policy": {"target_kl": 1.5e-5, "kl_stops": "policy"},
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", ["CartPole-v1", "HalfCheetah-v5"])
 def test_an_update_equals_the_plain_float64_version(name: str, case: str) -> None:
-    overrides: dict[str, Any] = CASES[case]
     config = replace(
-        Config(envs=2, horizon=16, minibatch=10, epochs=3, hidden=(16, 8), learning_rate=3e-3), **overrides
+        Config(envs=2, horizon=16, minibatch=10, epochs=3, hidden=(16, 8), learning_rate=3e-3), **CASES[case]
     )
     agents = population(config, [5, 6])
     rollout, ac, optimiser, h = filled_rollout(name, config, agents)
@@ -184,16 +254,16 @@ def test_an_update_equals_the_plain_float64_version(name: str, case: str) -> Non
     estimates = estimate(ac, rollout, rollout.reward, h)
     batches = list(rollout.minibatches(agents, 0, config.epochs, config.minibatch, *estimates))
     before = {k: v.clone() for k, v in ac.state().items()}
-    diagnostics = update(ac, optimiser, batches, config, h)
+    diagnostics = update(ac, optimiser, batches, agents.alive, config, h)
     after = ac.state()
     for a in range(2):
         own = [Minibatch(*(x[a : a + 1] for x in batch)) for batch in batches]
-        mine = {k: v[a : a + 1] for k, v in before.items()}
-        expected = plain_update(mine, own, config, asdict(config), config.target_kl)
+        expected, means = plain_update({k: v[a : a + 1] for k, v in before.items()}, own, config)
         for key, tensor in expected.items():
             torch.testing.assert_close(after[key][a].double(), tensor.detach(), atol=2e-5, rtol=2e-3)
             assert not torch.equal(after[key][a], before[key][a]), f"{key} did not move"
-    if case == "kl stop":
+        assert {key: x[a].item() for key, x in diagnostics.items()} == pytest.approx(means, rel=2e-3, abs=2e-6)
+    if "kl stop" in case:
         assert (diagnostics["updates"] < len(batches)).all()
     else:
         assert diagnostics["updates"].tolist() == [len(batches)] * 2
@@ -214,6 +284,10 @@ def test_estimates_value_where_each_step_led_and_nothing_else() -> None:
     with torch.no_grad():
         now, then = (ac.value(x.flatten(1, 2)).view(2, 9, 3) for x in (rollout.observation, rollout.next_observation))
     torch.testing.assert_close(got.value, now)
+    with torch.no_grad():
+        log_prob, _, _ = ac.evaluate(rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2))
+    torch.testing.assert_close(got.log_prob, log_prob.view(2, 9, 3))
+    assert not any(x.requires_grad for x in got)
     for a, n in itertools.product(range(2), range(3)):
         advantage = 0.0
         for t in reversed(range(9)):
@@ -229,37 +303,36 @@ def test_estimates_value_where_each_step_led_and_nothing_else() -> None:
 def test_the_ratio_is_1_on_the_first_minibatch_of_every_iteration(
     tmp_path: Path, name: str, normalise: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was stored at collection is what the update recomputes, also when a normaliser has moved in between."""
-    seen: list[tuple[Tensor, Tensor]] = []
+    """What was estimated before the update is what it recomputes, also when a normaliser has moved in between."""
+    seen: list[Step] = []
     original = ppo_module.gradient_step
 
-    def spy(ac: ActorCritic, optimiser: Adam, batch: Minibatch, *rest: Any) -> Any:
-        active, diagnostics = original(ac, optimiser, batch, *rest)
-        seen.append((diagnostics["kl"], diagnostics["clip_fraction"]))
-        return active, diagnostics
+    def spy(*args: Any) -> Step:
+        seen.append(original(*args))
+        return seen[-1]
 
     monkeypatch.setattr(ppo_module, "gradient_step", spy)
     config = Config(envs=2, horizon=32, minibatch=32, epochs=2, normalise_observations=normalise, scale_rewards=True)
-    asked = work(tmp_path, name, population(config, [0, 1]), config, iterations=3)
-    spied_rehearsals = 2 * 3  # the self-check rehearses three populations, an epoch of two minibatches each
-    train(asked)
-    training = seen[spied_rehearsals:]
-    assert len(training) == 3 * 4
-    for first in training[::4]:
-        assert first[0].abs().max() < 1e-8
-        assert first[1].max() == 0
-    assert max(kl.max().item() for kl, _ in training) > 1e-6
+    train(work(tmp_path, name, population(config, [0, 1]), config, iterations=3))
+    assert len(seen) > 3 * 4
+    training = seen[-3 * 4 :]  # the self-check rehearses before
+    for step in training[::4]:
+        assert (step.log_ratio.exp() - 1).abs().max() < 1e-4
+        assert kl(step.log_ratio).abs().max() < 1e-8
+    for before, after in itertools.pairwise(training):
+        assert not torch.equal(before.log_ratio, after.log_ratio)
+    assert max(kl(step.log_ratio).max().item() for step in training) > 1e-6
 
 
 def test_the_entropy_bonus_raises_entropy() -> None:
     config = Config(envs=4, horizon=8, minibatch=32, entropy_coefficient=10.0)
     agents = population(config, [0])
     rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
-    ac.parameters["policy"].set("policy/2/bias", torch.tensor([[1.0, -1.0]]))
+    ac.networks.learned(ac.parameters)["policy/2/bias"].copy_(torch.tensor([[1.0, -1.0]]))
     zeros = torch.zeros_like(rollout.reward)
-    batches = list(rollout.minibatches(agents, 0, 20, 32, zeros, zeros, zeros))
-    active = torch.ones(1, dtype=torch.bool)
-    entropies = [gradient_step(ac, optimiser, batch, active, config, h)[1]["entropy"].item() for batch in batches]
+    batches = list(rollout.minibatches(agents, 0, 20, 32, zeros, zeros, zeros, zeros))
+    steps = [gradient_step(ac, optimiser, batch, agents.alive, agents.alive, config, h) for batch in batches]
+    entropies = [step.entropy.mean().item() for step in steps]
     assert entropies[-1] > entropies[0] + 0.01
 
 
@@ -270,10 +343,12 @@ def test_scaling_rewards_scales_nothing_in_the_policy_when_advantages_are_normal
     states = []
     for factor in (1.0, 100.0):
         rollout, ac, optimiser, h = filled_rollout("Pendulum-v1", config, agents)
-        for name in ac.parameters["value"]:
-            ac.parameters["value"].set(name, torch.zeros_like(ac.parameters["value"][name]))
+        for name, view in ac.networks.learned(ac.parameters).items():
+            if name.startswith("value"):
+                view.zero_()
         estimates = estimate(ac, rollout, rollout.reward * factor, h)
-        update(ac, optimiser, rollout.minibatches(agents, 0, 4, 64, *estimates), config, h)
+        assert (estimates.value == 0).all()
+        update(ac, optimiser, rollout.minibatches(agents, 0, 4, 64, *estimates), agents.alive, config, h)
         states.append(ac.state())
     for name, tensor in states[0].items():
         if name.startswith("policy"):
@@ -288,26 +363,192 @@ def test_the_kl_stop_can_end_the_policy_alone() -> None:
         own = replace(config, kl_stops=stops)
         rollout, ac, optimiser, h = filled_rollout("CartPole-v1", own, agents)
         estimates = estimate(ac, rollout, rollout.reward, h)
-        diagnostics = update(ac, optimiser, rollout.minibatches(agents, 0, 5, 16, *estimates), own, h)
-        moved[stops] = (optimiser.steps["policy"][0], optimiser.steps["value"][0], diagnostics["updates"].item())
+        batches = rollout.minibatches(agents, 0, 5, 16, *estimates)
+        diagnostics = update(ac, optimiser, batches, agents.alive, own, h)
+        moved[stops] = (*optimiser.steps[0].tolist(), diagnostics["updates"].item())
     assert moved["both"][0] == moved["both"][1] == moved["both"][2] < 20
-    assert moved["policy"][0] == moved["both"][0]
+    assert moved["policy"][0] == moved["policy"][2] == moved["both"][0]
     assert moved["policy"][1] == 20
 
 
-def test_one_agents_nan_does_not_reach_its_neighbours() -> None:
+@pytest.mark.parametrize("stops", ["both", "policy"])
+def test_an_agent_whose_kl_has_passed_rests_for_the_rest_of_the_update_and_its_neighbour_does_not(
+    stops: Literal["both", "policy"],
+) -> None:
+    """Also when later minibatches have a small KL again, and also in the minibatch in which it passed."""
+    config = replace(Config(envs=2, horizon=8, minibatch=4, target_kl=0.01), kl_stops=stops)
+    agents = population(config, [0, 1])
+    rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+    estimates = estimate(ac, rollout, rollout.reward, h)
+    batches = list(rollout.minibatches(agents, 0, 1, 4, *estimates))
+    shift = torch.tensor([[1.0], [0.0]])  # of π_old of agent 0 in the second minibatch: KL = e - 2
+    batches[1] = batches[1]._replace(log_prob=batches[1].log_prob - shift)
+    diagnostics = update(ac, optimiser, batches, agents.alive, config, h)
+    assert diagnostics["updates"].tolist() == [1, 4]
+    assert optimiser.steps.tolist() == [[1, 1 if stops == "both" else 4], [4, 4]]
+    assert diagnostics["kl"][0].item() == pytest.approx((np.e - 2) / 2, rel=0.05)  # of the two that it took part in
+    assert diagnostics["kl"][1] < 0.01
+
+
+@pytest.mark.parametrize("stops", ["both", "policy"])
+@pytest.mark.parametrize("target_kl", [INF, 1e-6])
+def test_an_agent_that_has_stopped_keeps_everything_and_its_neighbour_does_not_notice(
+    stops: Literal["both", "policy"], target_kl: float
+) -> None:
+    config = replace(Config(envs=2, horizon=16, minibatch=16, epochs=2, target_kl=target_kl), kl_stops=stops)
+    agents = population(config, [0, 1])
+    ends = []
+    for alive in (torch.tensor([True, True]), torch.tensor([False, True])):
+        rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+        before = ac.parameters.theta.clone()
+        batches = rollout.minibatches(agents, 0, 2, 16, *estimate(ac, rollout, rollout.reward, h))
+        diagnostics = update(ac, optimiser, batches, alive, config, h)
+        ends.append((ac.parameters.theta, optimiser.first_moment, optimiser.second_moment, optimiser.steps))
+        assert equal_bits(ac.parameters.theta[0], before[0]) == (not alive[0])
+    assert all(equal_bits(one[1], other[1]) for one, other in zip(*ends, strict=True))
+    assert all((stored[0] == 0).all() for stored in ends[1][1:])
+    assert diagnostics["updates"][0] == 0
+    assert diagnostics["step_size"][0] == 0
+    assert diagnostics["updates"][1] > 0
+
+
+def test_one_agents_nan_does_not_reach_its_neighbours_and_is_told() -> None:
     config = Config(envs=2, horizon=16, minibatch=16, epochs=2)
     agents = population(config, [0, 1])
-    states = []
+    states, told = [], []
     for poison in (False, True):
         rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
         if poison:
             rollout.reward[1, 3, 0] = torch.nan
-        estimates = estimate(ac, rollout, rollout.reward, h)
-        update(ac, optimiser, rollout.minibatches(agents, 0, 2, 16, *estimates), config, h)
+        batches = rollout.minibatches(agents, 0, 2, 16, *estimate(ac, rollout, rollout.reward, h))
+        told.append(update(ac, optimiser, batches, agents.alive, config, h))
         states.append(ac.state())
     assert all(equal_bits(tensor[0], states[1][name][0]) for name, tensor in states[0].items())
-    assert any(tensor[1].isnan().any() for tensor in states[1].values())
+    assert all(equal_bits(value[0], told[1][name][0]) for name, value in told[0].items())
+    assert all(tensor.isfinite().all() for tensor in states[1].values()), "a step that is not finite is not made"
+    assert all(value.isfinite().all() for value in told[0].values())
+    assert told[1]["policy_loss"][1].isnan()
+    assert told[1]["gradient_norm"][1].isnan()
+
+
+def test_update_diagnostics_are_means_over_the_minibatches_in_which_an_agent_took_part() -> None:
+    """Against a loop; the last minibatch of each of two epochs is smaller, and the third agent took part in none."""
+    config = replace(Config(), clip=0.3)
+    agents = population(config, [0, 1, 2])
+    rng = torch.Generator().manual_seed(0)
+    steps = []
+    for i, size in enumerate([10, 10, 4, 10, 10, 4]):
+        took_part = torch.tensor([True, i < 4, False])
+        moved = torch.tensor([True, i < 3, False])
+        losses = [torch.randn(3, generator=rng) for _ in range(3)]
+        samples = [torch.randn(3, size, generator=rng) for _ in range(2)]
+        steps.append(Step(took_part, moved, *losses, *samples))
+    given = update_diagnostics(steps, Hyperparameters(agents))
+    assert given.keys() == {
+        "policy_loss", "value_loss", "gradient_norm", "entropy", "kl", "clip_fraction", "updates"
+    }  # fmt: skip
+    assert given["updates"].tolist() == [6, 3, 0]
+    for a, parts in ((0, steps), (1, steps[:4])):
+        rows = [
+            {
+                "policy_loss": step.policy_loss[a].item(),
+                "value_loss": step.value_loss[a].item(),
+                "gradient_norm": step.gradient_norm[a].item(),
+                "entropy": step.entropy[a].mean().item(),
+                "kl": float(np.mean([np.exp(x) - 1 - x for x in step.log_ratio[a].tolist()])),
+                "clip_fraction": float(np.mean([abs(np.exp(x) - 1) > 0.3 for x in step.log_ratio[a].tolist()])),
+            }
+            for step in parts
+        ]
+        for name in rows[0]:
+            assert given[name][a].item() == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-5, abs=1e-6)
+
+
+def test_what_an_agent_did_not_take_part_in_does_not_reach_its_diagnostics() -> None:
+    """Not even if it was NaN."""
+    agents = population(Config(), [0, 1])
+    everyone, nobody_else = torch.tensor([True, True]), torch.tensor([True, False])
+    ones, odd = torch.ones(2), torch.tensor([1.0, torch.nan])
+    first = Step(everyone, everyone, ones, ones, ones, torch.ones(2, 4), torch.zeros(2, 4))
+    broken = Step(nobody_else, nobody_else, odd, odd, odd, odd.expand(4, 2).T, odd.expand(4, 2).T - 1)
+    given = update_diagnostics([first, broken], Hyperparameters(agents))
+    for name in ("policy_loss", "value_loss", "gradient_norm", "entropy"):
+        assert given[name].tolist() == [1, 1]
+    for name in ("kl", "clip_fraction"):
+        assert given[name].tolist() == [0, 0]
+    assert given["updates"].tolist() == [2, 1]
+
+
+# -------------------------------------------------------------------------------------------------- the dress rehearsal
+
+REHEARSED = replace(Config(envs=3, horizon=70, minibatch=20, hidden=(13, 20)), entropy_coefficient=0.1)
+"""A rollout of 210 samples: ten minibatches of 20, and one of 10."""
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """What every training process sets: sums that are split over threads round differently."""
+    before = torch.get_num_threads()
+    single_threaded()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+def test_a_rehearsal_is_the_agents_own_and_everything_moves(name: str) -> None:
+    agents = population(REHEARSED, [0, 1, 2])
+    spaces = Environments(EnvironmentSpec(name), agents, 1).spaces
+    theta = rehearse(spaces, agents, REHEARSED, ActorCritic)
+    start, _ = build(spaces, agents, REHEARSED, ActorCritic)
+    assert theta.shape == start.parameters.theta.shape
+    assert (theta != start.parameters.theta).any(2).all()
+    for a in range(3):
+        assert equal_bits(rehearse(spaces, population(REHEARSED, [a]), REHEARSED, ActorCritic)[0], theta[a])
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        (REHEARSED, [20, 20, 20, 20, 10]),
+        (replace(REHEARSED, minibatch=70), [70, 70, 70]),
+        (replace(REHEARSED, minibatch=200), [200, 10]),
+        (replace(REHEARSED, minibatch=210), [210]),
+    ],
+    ids=["many", "all alike", "two", "whole"],
+)
+def test_a_rehearsal_is_short_but_has_all_sizes_of_minibatches(
+    config: Config, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = ppo_module.gradient_step
+
+    def spy(ac: ActorCritic, optimiser: Adam, batch: Minibatch, *rest: Any) -> Step:
+        seen.append(batch.log_prob.shape[1])
+        return original(ac, optimiser, batch, *rest)
+
+    monkeypatch.setattr(ppo_module, "gradient_step", spy)
+    agents = population(config, [0])
+    rehearse(Environments(EnvironmentSpec("CartPole-v1"), agents, 1).spaces, agents, config, ActorCritic)
+    assert seen == sizes
+
+
+CROSSINGS: dict[str, Any] = {
+    "normalised": lambda advantage: advantage - advantage.mean(),
+    "value_loss": lambda value, old, target, clip=None: (value - target.mean(0)).square().mean(1),
+    "gae": lambda reward, *rest: reward + reward.mean(0),
+}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("broken", [None, *CROSSINGS])
+def test_a_rehearsal_shows_what_crosses_the_agent_axis(broken: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if broken is not None:
+        monkeypatch.setattr(ppo_module, broken, CROSSINGS[broken])
+    agents = population(REHEARSED, [0, 1])
+    spaces = Environments(EnvironmentSpec("CartPole-v1"), agents, 1).spaces
+    independent = agents_are_independent(agents, lambda some: rehearse(spaces, some, REHEARSED, ActorCritic))
+    assert independent == (broken is None)
 
 
 # ------------------------------------------------------------------------------------------------------- the main loop
@@ -318,12 +559,12 @@ def rollouts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """Copies of what every iteration of a training hands from its estimate stage to its update stage."""
     seen: list[dict[str, Tensor]] = []
     original = ppo_module.estimate
-    fields = ("observation", "next_observation", "action", "log_prob", "reward", "terminated", "truncated")
+    fields = ("observation", "next_observation", "action", "reward", "terminated", "truncated")
 
     def spy(ac: ActorCritic, rollout: Rollout, reward: Tensor, h: Hyperparameters) -> Estimates:
         estimates = original(ac, rollout, reward, h)
         copies = {name: getattr(rollout, name).clone() for name in fields}
-        seen.append(copies | {"learned_reward": reward.clone(), "target": estimates.target.clone()})
+        seen.append(copies | {"learned_reward": reward.clone(), "log_prob": estimates.log_prob.clone()})
         return estimates
 
     monkeypatch.setattr(ppo_module, "estimate", spy)
@@ -367,6 +608,29 @@ def test_actions_are_drawn_from_the_policy_and_not_its_best(tmp_path: Path, roll
     chosen, p = first["action"].float().mean().item(), first["log_prob"].exp().mean().item()
     assert abs(chosen - 0.5) < 4 * 0.5 / 32
     assert abs(p - 0.5) < 0.02
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("normalise", [False, True])
+def test_the_old_policy_is_the_one_that_drew_the_actions(
+    tmp_path: Path, name: str, normalise: bool, monkeypatch: pytest.MonkeyPatch, rollouts: list[dict[str, Tensor]]
+) -> None:
+    """Log π_old is estimated after a rollout: nothing may have moved since its first action was drawn."""
+    drawn: list[Tensor] = []
+    original = ActorCritic.act
+
+    def spy(self: ActorCritic, observation: Tensor, noise: Tensor) -> Tensor:
+        action = original(self, observation, noise)
+        with torch.no_grad():
+            drawn.append(self.evaluate(observation, action)[0])
+        return action
+
+    monkeypatch.setattr(ActorCritic, "act", spy)
+    config = Config(envs=2, horizon=16, minibatch=16, epochs=2, normalise_observations=normalise)
+    train(work(tmp_path, name, population(config, [0, 1]), config, iterations=3))
+    for i, rollout in enumerate(of_training(rollouts, 3)):
+        steps = drawn[(i - 3) * 16 :][:16]
+        torch.testing.assert_close(rollout["log_prob"], torch.stack(steps, 1), rtol=1e-4, atol=1e-4)
 
 
 def test_only_rewards_that_are_learned_from_are_scaled(tmp_path: Path, rollouts: list[dict[str, Tensor]]) -> None:

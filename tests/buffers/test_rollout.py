@@ -41,13 +41,13 @@ def filled(agents: int, both: Spaces = CHOICES) -> Rollout:
         transition = Transition(
             torch.stack([x, x + 0.25], -1), torch.stack([x + 0.5, x + 0.75], -1), 2 * x, tag % 2 == 0, tag % 3 == 0
         )
-        rollout.store(t, tag[..., None] + torch.arange(width), 3 * x, transition)
+        rollout.store(t, tag[..., None] + torch.arange(width), transition)
     return rollout
 
 
 def batches(agents: Agents, size: int, iteration: int = 0, epochs: int = 1) -> list[Minibatch]:
     x = tags(len(agents)).float()
-    return list(filled(len(agents)).minibatches(agents, iteration, epochs, size, 4 * x, 5 * x, 6 * x))
+    return list(filled(len(agents)).minibatches(agents, iteration, epochs, size, 3 * x, 4 * x, 5 * x, 6 * x))
 
 
 def order(agents: Agents, iteration: int = 0, epochs: int = 1, size: int = 4) -> Tensor:
@@ -62,7 +62,6 @@ def test_store_puts_every_field_at_its_step() -> None:
     assert torch.equal(rollout.next_observation, torch.stack([x + 0.5, x + 0.75], -1))
     assert torch.equal(rollout.action, tags(4)[..., None] + torch.arange(3))
     assert torch.equal(rollout.reward, 2 * x)
-    assert torch.equal(rollout.log_prob, 3 * x)
     assert torch.equal(rollout.terminated, tags(4) % 2 == 0)
     assert torch.equal(rollout.truncated, tags(4) % 3 == 0)
 
@@ -72,14 +71,31 @@ def test_store_copies() -> None:
     rollout = Rollout(2, STEPS, ENVIRONMENTS, CHOICES)
     given = torch.ones(2, ENVIRONMENTS, 2), torch.ones(2, ENVIRONMENTS, 2), torch.ones(2, ENVIRONMENTS)
     flags = [torch.ones(2, ENVIRONMENTS, dtype=torch.bool) for _ in range(2)]
-    action, log_prob = torch.ones(2, ENVIRONMENTS, 3, dtype=torch.int64), torch.ones(2, ENVIRONMENTS)
-    rollout.store(1, action, log_prob, Transition(*given, *flags))
-    for tensor in (*given, *flags, action, log_prob):
+    action = torch.ones(2, ENVIRONMENTS, 3, dtype=torch.int64)
+    rollout.store(1, action, Transition(*given, *flags))
+    for tensor in (*given, *flags, action):
         tensor.zero_()
-    fields = (rollout.observation, rollout.next_observation, rollout.reward, rollout.action, rollout.log_prob)
+    fields = (rollout.observation, rollout.next_observation, rollout.reward, rollout.action)
     for field in (*fields, rollout.terminated, rollout.truncated):
         assert (field[:, 1] == 1).all()
         assert (field[:, [0, 2, 3, 4]] == 0).all()
+
+
+def test_a_step_that_is_stored_again_is_overwritten_and_the_others_stay() -> None:
+    """Every iteration writes over the one before."""
+    rollout, before = filled(2), filled(2)
+    tag = 1000 + tags(2)[:, 3]
+    x = tag.float()
+    given = torch.stack([x, x + 0.25], -1), torch.stack([x + 0.5, x + 0.75], -1), 2 * x
+    flags = ~before.terminated[:, 3], ~before.truncated[:, 3]
+    rollout.store(3, tag[..., None] + torch.arange(3), Transition(*given, *flags))
+    names = ("observation", "next_observation", "reward", "terminated", "truncated")
+    for name, new in zip(names, (*given, *flags), strict=True):
+        assert torch.equal(getattr(rollout, name)[:, 3], new)
+    assert torch.equal(rollout.action[:, 3, :, 1], tag + 1)
+    for name in (*names, "action"):
+        others = [0, 1, 2, 4]
+        assert torch.equal(getattr(rollout, name)[:, others], getattr(before, name)[:, others])
 
 
 @pytest.mark.parametrize(
@@ -121,6 +137,27 @@ def test_the_fields_of_a_sample_stay_together(size: int) -> None:
         assert torch.equal(batch.advantage, 5 * x)
         assert torch.equal(batch.target, 6 * x)
         assert torch.equal(x.div(100, rounding_mode="floor"), torch.arange(4.0)[:, None].expand_as(x))
+
+
+def test_minibatches_are_copies_that_later_steps_do_not_change() -> None:
+    agents, x = population(0, 1), tags(2).float()
+    rollout = filled(2)
+    given = list(rollout.minibatches(agents, 0, 1, SAMPLES, x, x, x, x))
+    before = [field.clone() for field in given[0]]
+    rollout.observation.zero_()
+    rollout.action.zero_()
+    x.zero_()
+    assert all(torch.equal(field, old) for field, old in zip(given[0], before, strict=True))
+    assert given[0].observation.any()
+
+
+def test_minibatches_take_what_lies_in_the_fields_when_they_are_asked_for() -> None:
+    """Also what was put there as a whole instead of step by step."""
+    agents, x = population(0, 1), tags(2).float()
+    rollout = filled(2)
+    rollout.observation += 0.125
+    for batch in rollout.minibatches(agents, 0, 1, 4, x, x, x, x):
+        assert torch.equal(batch.observation[..., 0], batch.log_prob + 0.125)
 
 
 def test_the_order_is_the_agents_own_and_does_not_depend_on_its_neighbours() -> None:

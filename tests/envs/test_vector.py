@@ -57,7 +57,7 @@ def fill(envs: Environments, steps: int, seed: int = 0) -> tuple[Rollout, np.nda
     rollout = Rollout(len(envs.agents), steps, envs.count, envs.spaces)
     for t in range(steps):
         action = torch.from_numpy(actions[t]).unsqueeze(-1)
-        rollout.store(t, action, torch.zeros(len(envs.agents), envs.count), envs.step(action))
+        rollout.store(t, action, envs.step(action))
     return rollout, actions
 
 

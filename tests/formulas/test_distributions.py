@@ -1,4 +1,4 @@
-"""Log-probabilities, entropies and samples against torch.distributions, and densities that integrate to 1."""
+"""Log-probabilities, entropies, gradients and samples against torch.distributions; densities that integrate to 1."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,13 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 from torch.distributions import Categorical, Normal
+from torch.nn.functional import pad
 
 from relook.formulas.distributions import (
-    categorical_entropy,
-    categorical_log_prob,
+    categorical_log_prob_and_entropy,
     categorical_sample,
     gaussian_entropy,
     gaussian_log_prob,
-    log_softmax,
 )
 
 ALMOST_1 = 1 - 2**-24
@@ -30,44 +29,101 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-@pytest.mark.parametrize("shape", [(3,), (1,), (4, 5), (2, 3, 4, 6)])
-def test_log_softmax_is_torchs(shape: tuple[int, ...]) -> None:
-    logits = 3 * normal(*shape)
-    close(log_softmax(logits), torch.log_softmax(logits, -1))
+IMPOSSIBLE = -1e30
+"""Logit of an option that does not exist."""
+
+USED = {"log-probability": (1.0, 0.0), "entropy": (0.0, 1.0), "both": (1.0, -0.3)}
+"""Factors of the two outputs in a loss; with 0 an output is not part of it."""
+
+SIZES = pytest.mark.parametrize("sizes", [(1,), (3,), (2, 5, 3), (4, 1), (2, 2, 2, 2)], ids=str)
+"""Options of the choices that an action consists of: choices with fewer than the others have impossible ones."""
 
 
-def test_log_softmax_of_huge_logits_is_finite_and_does_not_depend_on_a_constant() -> None:
-    logits = torch.tensor([[1e4, 1e4 - 1, -1e4], [-1e30, 0.0, 1.0]], dtype=torch.float64)
-    close(log_softmax(logits), torch.log_softmax(logits, -1))
-    small = normal(4, 5)
-    torch.testing.assert_close(log_softmax(small + 1000.0), log_softmax(small), rtol=0, atol=1e-11)
+def choices(sizes: tuple[int, ...], *batch: int, seed: int = 0) -> tuple[list[Tensor], Tensor]:
+    """The logits of every choice's own options [*batch, n_k], and an action [*batch, K]."""
+    logits = [3 * normal(*batch, n, seed=100 * seed + k) for k, n in enumerate(sizes)]
+    generator = torch.Generator().manual_seed(seed)
+    action = torch.stack([torch.randint(n, batch, generator=generator) for n in sizes], -1)
+    return logits, action
 
 
-def test_the_gradient_of_log_softmax_is_torchs() -> None:
-    ours, theirs = normal(4, 5).requires_grad_(), normal(4, 5).requires_grad_()
-    weight = normal(4, 5, seed=1)
-    torch.autograd.backward([(log_softmax(ours) * weight).sum()])
-    torch.autograd.backward([(torch.log_softmax(theirs, -1) * weight).sum()])
-    close(ours.grad, theirs.grad)
+def filled_up(logits: list[Tensor]) -> Tensor:
+    """[*batch, K, n]: choices with fewer options get impossible ones at the end."""
+    most = max(x.shape[-1] for x in logits)
+    return torch.stack([pad(x, (0, most - x.shape[-1]), value=IMPOSSIBLE) for x in logits], -2)
 
 
-@pytest.mark.parametrize("options", [1, 2, 7])
-def test_categorical_log_prob_and_entropy_are_torchs(options: int) -> None:
-    log_p = log_softmax(2 * normal(5, 6, options))
-    theirs: Any = Categorical(logits=log_p)
-    for option in range(options):
-        category = torch.full((5, 6), option)
-        expected = theirs.log_prob(category)
-        close(categorical_log_prob(log_p, category), expected)
-    close(categorical_entropy(log_p), theirs.entropy())
+def torchs(logits: list[Tensor], action: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability and entropy by torch.distributions, which see nothing of impossible options."""
+    distributions: list[Any] = [Categorical(logits=x) for x in logits]
+    log_probs = [own.log_prob(action[..., k]) for k, own in enumerate(distributions)]
+    return torch.stack(log_probs).sum(0), torch.stack([own.entropy() for own in distributions]).sum(0)
 
 
-def test_the_entropy_of_a_fair_die_is_the_log_of_its_faces() -> None:
-    torch.testing.assert_close(categorical_entropy(log_softmax(torch.zeros(2, 6))), torch.full((2,), 6.0).log())
+def entropy_of(logits: Tensor) -> Tensor:
+    return categorical_log_prob_and_entropy(logits, torch.zeros(logits.shape[:-1], dtype=torch.int64))[1]
+
+
+@SIZES
+@pytest.mark.parametrize("batch", [(), (7,), (3, 5)], ids=str)
+def test_categorical_log_prob_and_entropy_are_sums_of_torchs(batch: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    logits, action = choices(sizes, *batch)
+    log_prob, entropy = categorical_log_prob_and_entropy(filled_up(logits), action)
+    assert log_prob.shape == entropy.shape == batch
+    expected = torchs(logits, action)
+    close(log_prob, expected[0])
+    close(entropy, expected[1])
+
+
+@SIZES
+@pytest.mark.parametrize("used", USED)
+def test_the_gradient_of_categorical_log_prob_and_entropy_is_that_of_torchs(used: str, sizes: tuple[int, ...]) -> None:
+    """Every row has a weight of its own in the loss; impossible options get no gradient at all."""
+    theirs, action = choices(sizes, 3, 5)
+    for x in theirs:
+        x.requires_grad_()
+    mine = filled_up([x.detach() for x in theirs]).requires_grad_()
+    weights = normal(2, 3, 5, seed=9)
+    for results in (categorical_log_prob_and_entropy(mine, action), torchs(theirs, action)):
+        parts = [f * w * x for f, w, x in zip(USED[used], weights, results, strict=True) if f]
+        torch.autograd.backward([sum(parts, torch.zeros(())).sum()])
+    assert mine.grad is not None
+    for k, x in enumerate(theirs):
+        n = x.shape[-1]
+        close(mine.grad[..., k, :n], x.grad)
+        assert (mine.grad[..., k, n:] == 0).all()
+
+
+def test_the_log_prob_of_an_impossible_option_says_so() -> None:
+    log_prob, _ = categorical_log_prob_and_entropy(torch.tensor([[0.0, 1.0, IMPOSSIBLE]]), torch.tensor([2]))
+    assert log_prob.item() < -1e29
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "row", [[1e4, 1e4 - 1, -1e4], [-1e4, -1e4 + 2, -1e4 - 1], [1e30, 0.0, 1.0], [IMPOSSIBLE, 1e4, 1e4]], ids=str
+)
+def test_huge_logits_give_what_their_differences_say(row: list[float], dtype: torch.dtype) -> None:
+    """Infinity and NaN come neither out nor back."""
+    logits = torch.tensor([row, row, row], dtype=dtype).unsqueeze(1).requires_grad_()
+    given = categorical_log_prob_and_entropy(logits, torch.arange(3).unsqueeze(1))
+    differences = torch.tensor(row, dtype=torch.float64) - max(row)
+    log_p = differences - differences.exp().sum().log()
+    entropy = -(log_p * log_p.exp()).sum()
+    torch.testing.assert_close(given[0].double(), log_p, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(given[1].double(), entropy.expand(3), rtol=1e-6, atol=1e-6)
+    torch.autograd.backward([(given[0] + given[1]).sum()])
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_the_entropy_of_a_fair_die_is_the_log_of_its_faces_and_that_of_two_dice_twice_as_much() -> None:
+    torch.testing.assert_close(entropy_of(torch.zeros(2, 1, 6)), torch.full((2,), 6.0).log())
+    torch.testing.assert_close(entropy_of(torch.zeros(3, 2, 6)), 2 * torch.full((3,), 6.0).log())
 
 
 def test_the_entropy_of_a_certain_choice_is_0() -> None:
-    assert categorical_entropy(log_softmax(torch.tensor([0.0, -1e30, -1e30]))).item() == 0
+    assert entropy_of(torch.tensor([[0.0, IMPOSSIBLE, IMPOSSIBLE]])).item() == 0
 
 
 def chi_square(drawn: Tensor, p: Tensor) -> float:
@@ -94,11 +150,26 @@ def test_evenly_spaced_uniform_numbers_give_every_category_its_exact_share() -> 
     assert torch.bincount(drawn).tolist() == [500, 200, 50, 250]
 
 
+@pytest.mark.parametrize("constant", [-1e4, -50.0, 3.0, 80.0, 1e4])
+def test_only_differences_of_logits_say_what_is_drawn(constant: float) -> None:
+    uniform = (torch.arange(1000) + 0.5) / 1000
+    drawn = categorical_sample((P.double().log() + constant).float().expand(1000, -1), uniform)
+    counts = torch.bincount(drawn, minlength=4) - torch.tensor([500, 200, 50, 250])
+    assert counts.abs().max() <= abs(constant) * 2**-23 * 1000 + (abs(constant) > 3)
+
+
+def test_every_choice_of_a_batch_is_drawn_by_its_own_number() -> None:
+    logits = P.log().expand(2, 3, 4)
+    uniform = torch.tensor([[0.1, 0.6, 0.8], [0.72, 0.0, 0.49]])
+    assert categorical_sample(logits, uniform).tolist() == [[0, 1, 3], [2, 0, 0]]
+    assert categorical_sample(logits.flip(-1), uniform).tolist() == [[0, 3, 3], [3, 0, 2]]
+
+
 @pytest.mark.parametrize("options", [1, 2, 3, 10, 100])
 def test_the_ends_of_the_unit_interval_give_the_first_and_the_last_category(options: int) -> None:
-    log_p = log_softmax(normal(1000, options, dtype=torch.float32))
-    assert (categorical_sample(log_p, torch.zeros(1000)) == 0).all()
-    assert (categorical_sample(log_p, torch.full((1000,), ALMOST_1)) == options - 1).all()
+    logits = normal(1000, options, dtype=torch.float32)
+    assert (categorical_sample(logits, torch.zeros(1000)) == 0).all()
+    assert (categorical_sample(logits, torch.full((1000,), ALMOST_1)) == options - 1).all()
 
 
 @pytest.mark.parametrize("uniform", [0.0, 0.3, 0.999, 1 - 2**-23, ALMOST_1])
@@ -106,8 +177,8 @@ def test_the_ends_of_the_unit_interval_give_the_first_and_the_last_category(opti
 def test_a_category_of_probability_0_is_never_drawn(uniform: float, where: str) -> None:
     impossible = {"first": [0, 1], "middle": [2, 3], "last": [4, 5, 6]}[where]
     logits = normal(20_000, 7, dtype=torch.float32)
-    logits[:, impossible] = -1e30
-    drawn = categorical_sample(log_softmax(logits), torch.full((20_000,), uniform))
+    logits[:, impossible] = IMPOSSIBLE
+    drawn = categorical_sample(logits, torch.full((20_000,), uniform))
     assert not torch.isin(drawn, torch.tensor(impossible)).any()
 
 
@@ -121,10 +192,39 @@ def test_gaussian_log_prob_and_entropy_are_torchs(d: int) -> None:
     close(gaussian_entropy(log_std), entropy)
 
 
-def test_a_log_std_that_does_not_depend_on_the_state_is_every_rows() -> None:
-    x, mean, log_std = normal(4, 4, 3, seed=1), normal(4, 4, 3, seed=2), normal(4, 1, 3, seed=3)
-    expected = gaussian_log_prob(x, mean, log_std.expand(4, 4, 3).contiguous())
+LOG_STD_SHAPES = pytest.mark.parametrize("shape", [(4, 6, 3), (4, 1, 3), (1, 6, 3), (1, 1, 3)], ids=str)
+
+
+@LOG_STD_SHAPES
+def test_a_log_std_that_does_not_depend_on_the_state_is_every_rows(shape: tuple[int, ...]) -> None:
+    x, mean, log_std = normal(4, 6, 3, seed=1), normal(4, 6, 3, seed=2), normal(*shape, seed=3)
+    expected = gaussian_log_prob(x, mean, log_std.expand(4, 6, 3).contiguous())
     close(gaussian_log_prob(x, mean, log_std), expected)
+
+
+@LOG_STD_SHAPES
+def test_the_gradient_of_gaussian_log_prob_is_torchs(shape: tuple[int, ...]) -> None:
+    """Of x, mean and log σ; every row has a weight of its own in the loss."""
+    arguments = normal(4, 6, 3, seed=1), normal(4, 6, 3, seed=2), normal(*shape, seed=3)
+    mine, theirs = ([x.clone().requires_grad_() for x in arguments] for _ in range(2))
+    weight = normal(4, 6, seed=4)
+    torch.autograd.backward([(gaussian_log_prob(mine[0], mine[1], mine[2]) * weight).sum()])
+    x, mean, log_std = theirs
+    distribution: Any = Normal(mean, log_std.exp().expand(4, 6, 3))
+    torch.autograd.backward([(distribution.log_prob(x).sum(-1) * weight).sum()])
+    for own, other in zip(mine, theirs, strict=True):
+        close(own.grad, other.grad)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2], ids=["x", "mean", "log_std"])
+def test_the_gradient_of_one_argument_alone_is_the_same(wanted: int) -> None:
+    arguments = normal(4, 6, 3, seed=1), normal(4, 6, 3, seed=2), normal(4, 1, 3, seed=3)
+    whole = [x.clone().requires_grad_() for x in arguments]
+    single = [x.clone().requires_grad_(i == wanted) for i, x in enumerate(arguments)]
+    for x, mean, log_std in (whole, single):
+        torch.autograd.backward([gaussian_log_prob(x, mean, log_std).sum()])
+    close(single[wanted].grad, whole[wanted].grad)
+    assert [x.grad is None for x in single] == [i != wanted for i in range(3)]
 
 
 def integral(density: Callable[[Tensor], Tensor], d: int) -> float:

@@ -1,9 +1,10 @@
-"""Stacked perceptrons against plain numpy ones, and how they start."""
+"""Stacked perceptrons against plain ones in float64, forwards and backwards, and how they start."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.errors import WrongRequest
@@ -12,54 +13,117 @@ from relook.population import Agent, Agents, Parameters
 
 SHAPES = pytest.mark.parametrize(
     ("inputs", "hidden", "outputs"),
-    [(4, (64, 64), 2), (3, (13, 20), 1), (1, (5,), 3), (17, (8, 1, 30), 6), (1, (1,), 1), (2, (), 3), (40, (8,), 12)],
+    [
+        (4, (64, 64), (2, 1)),
+        (3, (13, 20), (1, 1)),
+        (1, (5,), (3, 1)),
+        (17, (8, 1, 30), (1, 6)),
+        (1, (1,), (1, 1)),
+        (2, (), (3, 2)),
+        (4, (), (1, 1)),
+        (1, (), (2, 1)),
+        (40, (8,), (12, 1)),
+        (5, (7,), (4,)),
+        (5, (16, 9), (2, 1, 7)),
+    ],
 )
+ROWS = pytest.mark.parametrize("rows", [1, 7, 8])
+ACTIVATION = pytest.mark.parametrize("activation", ["tanh", "relu"])
 
 
 def population(*seeds: int) -> Agents:
     return Agents([Agent(index, seed, {"rate": float(index)}) for index, seed in enumerate(seeds)])
 
 
+def built(inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...], activation: str = "tanh") -> MLP:
+    """The output gains are 0.01, 1, 2 …"""
+    groups, gains = ("policy", "value", "cost"), (0.01, 1.0, 2.0)
+    n = len(outputs)
+    return MLP(groups[:n], inputs, hidden, outputs, activation=activation, output_gains=gains[:n])
+
+
 def initialised(mlp: MLP, agents: Agents) -> Parameters:
-    parameters = Parameters(len(agents), mlp.shapes)
+    parameters = Parameters(len(agents), mlp.groups, mlp.shapes)
     mlp.initialise(parameters, agents)
     return parameters
 
 
-def used(mlp: MLP, parameters: Parameters, name: str) -> Tensor:
-    return mlp.without_padding(name, parameters[name].detach())
+def disturbed(mlp: MLP, agents: int, seed: int = 0) -> Parameters:
+    """Weights of about the size that keeps a layer's output from growing, and biases other than 0."""
+    parameters = Parameters(agents, mlp.groups, mlp.shapes)
+    for i, view in enumerate(mlp.learned(parameters).values()):
+        rows = view.shape[1] if view.dim() == 3 else 1
+        view.copy_(normal(*view.shape, seed=1000 * seed + i) / rows**0.5)
+    return parameters
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Numbers of float32, in float64."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def layers(learned: dict[str, Tensor], group: str) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of all layers of a group."""
+    weights = [name for name in learned if name.startswith(f"{group}/") and name.endswith("/weight")]
+    assert weights == [f"{group}/{i}/weight" for i in range(len(weights))]
+    return [(learned[name], learned[name.replace("weight", "bias")]) for name in weights]
+
+
+# ------------------------------------------------------------------------------------------------------------- start
 
 
 @SHAPES
-def test_weights_start_orthogonal_with_gain_root_2_in_hidden_layers_and_the_output_gain_at_the_output(
-    inputs: int, hidden: tuple[int, ...], outputs: int
+def test_learned_are_views_without_padding_of_everything_that_is_used(
+    inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]
 ) -> None:
-    mlp = MLP("policy", inputs, hidden, outputs, output_gain=0.01)
-    parameters = initialised(mlp, population(0, 5))
-    widths = (inputs, *hidden, outputs)
-    for i, layer in enumerate(mlp.layers):
-        weight = used(mlp, parameters, f"{layer}/weight").numpy().astype(np.float64)
-        assert weight.shape == (2, widths[i], widths[i + 1])
-        gain = 0.01 if i == len(hidden) else 2**0.5
-        for w in weight:
-            gram = w @ w.T if widths[i] <= widths[i + 1] else w.T @ w
-            np.testing.assert_allclose(gram, gain**2 * np.eye(min(w.shape)), atol=1e-6 * gain**2)
+    mlp = built(inputs, hidden, outputs)
+    parameters = Parameters(3, mlp.groups, mlp.shapes)
+    learned = mlp.learned(parameters)
+    expected: dict[str, tuple[int, ...]] = {}
+    for group, width in zip(mlp.groups, outputs, strict=True):
+        for i, (rows, columns) in enumerate(pairwise((inputs, *hidden, width))):
+            expected |= {f"{group}/{i}/weight": (3, rows, columns), f"{group}/{i}/bias": (3, columns)}
+    assert {name: tuple(view.shape) for name, view in learned.items()} == expected
+    for number, view in enumerate(learned.values(), start=1):
+        assert not view.requires_grad
+        view.fill_(number)
+    for number, (name, view) in enumerate(learned.items(), start=1):
+        g = mlp.groups.index(name.split("/")[0])
+        assert (view == number).all(), "no two views overlap"
+        assert (parameters.theta == number).sum((0, 2)).tolist() == [
+            view.numel() * (other == g) for other in range(len(mlp.groups))
+        ]
 
 
 @SHAPES
-def test_biases_and_padding_start_at_0(inputs: int, hidden: tuple[int, ...], outputs: int) -> None:
-    mlp = MLP("policy", inputs, hidden, outputs)
+def test_weights_start_orthogonal_with_gain_root_2_in_hidden_layers_and_the_groups_output_gain_at_the_output(
+    inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]
+) -> None:
+    mlp = built(inputs, hidden, outputs)
+    learned = mlp.learned(initialised(mlp, population(0, 5)))
+    for group, output_gain in zip(mlp.groups, (0.01, 1.0, 2.0), strict=False):
+        for i, (weight, _) in enumerate(layers(learned, group)):
+            gain = output_gain if i == len(hidden) else 2**0.5
+            for w in weight.numpy().astype(np.float64):
+                gram = w @ w.T if len(w) <= w.shape[1] else w.T @ w
+                np.testing.assert_allclose(gram, gain**2 * np.eye(min(w.shape)), atol=1e-6 * gain**2)
+
+
+@SHAPES
+def test_biases_and_padding_start_at_0(inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]) -> None:
+    mlp = built(inputs, hidden, outputs)
     parameters = initialised(mlp, population(0, 5))
-    for layer in mlp.layers:
-        assert (parameters[f"{layer}/bias"] == 0).all()
-        weight = used(mlp, parameters, f"{layer}/weight")
-        assert (weight != 0).all()
-        assert (parameters[f"{layer}/weight"] != 0).sum() == weight.numel()
-    assert (parameters.theta != 0).sum() == sum(used(mlp, parameters, f"{x}/weight").numel() for x in mlp.layers)
+    weights = 0
+    for group in mlp.groups:
+        for weight, bias in layers(mlp.learned(parameters), group):
+            assert (bias == 0).all()
+            assert (weight != 0).all()
+            weights += weight.numel()
+    assert (parameters.theta != 0).sum() == weights
 
 
 def test_initial_weights_depend_on_the_agents_seed_only() -> None:
-    mlp = MLP("policy", 4, (13, 20), 2)
+    mlp = built(4, (13, 20), (2, 1))
     alone = initialised(mlp, population(3)).theta[0]
     together = initialised(mlp, population(0, 1, 3, 3)).theta
     assert torch.equal(together[2], alone)
@@ -67,10 +131,16 @@ def test_initial_weights_depend_on_the_agents_seed_only() -> None:
     assert not torch.isclose(together[0], together[1])[together[0] != 0].any()
 
 
+def test_a_groups_initial_weights_do_not_depend_on_the_other_groups() -> None:
+    several, single = built(4, (13, 20), (2, 5)), built(4, (13, 20), (2,))
+    mine, own = (mlp.learned(initialised(mlp, population(3))) for mlp in (several, single))
+    assert all(torch.equal(mine[name], own[name]) for name in own)
+
+
 def test_layers_and_networks_start_differently() -> None:
-    policy, value = (MLP(name, 8, (8, 8), 8, output_gain=2**0.5) for name in ("policy", "value"))
-    agents = population(0)
-    start = [initialised(mlp, agents)[f"{layer}/weight"].detach() for mlp in (policy, value) for layer in mlp.layers]
+    mlp = MLP(("policy", "value"), 8, (8, 8), (8, 8), output_gains=(2**0.5, 2**0.5))
+    learned = mlp.learned(initialised(mlp, population(0)))
+    start = [weight for group in mlp.groups for weight, _ in layers(learned, group)]
     assert len(start) == 6
     for i, one in enumerate(start):
         assert not any(torch.isclose(one, other).all() for other in start[:i])
@@ -78,60 +148,185 @@ def test_layers_and_networks_start_differently() -> None:
 
 def test_initial_matrices_are_uniformly_distributed_not_only_orthogonal() -> None:
     """A plain QR decomposition gives all square matrices the same determinant."""
-    mlp = MLP("policy", 3, (), 3)
-    weight = used(mlp, initialised(mlp, population(*range(400))), "policy/0/weight")
+    mlp = MLP(("policy",), 3, (), (3,), output_gains=(1.0,))
+    weight = mlp.learned(initialised(mlp, population(*range(400))))["policy/0/weight"]
     positive = (torch.linalg.det(weight) > 0).float().mean().item()
     assert abs(positive - 0.5) < 0.1
     assert weight.mean(0).abs().max() < 5 * (1 / 3 / 400) ** 0.5
     np.testing.assert_allclose(weight.square().mean(0), 1 / 3, atol=0.08)
 
 
-def numpy_mlp(mlp: MLP, parameters: Parameters, agent: int, x: NDArray[np.float64], relu: bool) -> NDArray[np.float64]:
-    """One agent's network without padding, in float64."""
-    for layer in mlp.layers:
-        weight, bias = (used(mlp, parameters, f"{layer}/{part}")[agent].double().numpy() for part in ("weight", "bias"))
-        x = x @ weight + bias
-        if layer != mlp.layers[-1]:
-            x = np.maximum(x, 0) if relu else np.tanh(x)
-    return x
+# --------------------------------------------------------------------------------------------- forwards and backwards
+
+
+class Plain:
+    """Every agent's networks one by one, without padding, in float64."""
+
+    def __init__(self, mlp: MLP, parameters: Parameters, activation: str = "tanh") -> None:
+        self.groups, self.relu = mlp.groups, activation == "relu"
+        self.tensors = {name: view.double().requires_grad_() for name, view in mlp.learned(parameters).items()}
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.stack([self.one(group, a, rows) for a, rows in enumerate(x)]) for group in self.groups)
+
+    def one(self, group: str, agent: int, x: Tensor) -> Tensor:
+        *hidden, (weight, bias) = layers(self.tensors, group)
+        for w, b in hidden:
+            x = x @ w[agent] + b[agent]
+            x = x.clamp(min=0) if self.relu else x.tanh()
+        return x @ weight[agent] + bias[agent]
+
+    def gradients(self) -> dict[str, Tensor]:
+        return {name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in self.tensors.items()}
+
+
+def gradients(mlp: MLP, parameters: Parameters) -> dict[str, Tensor]:
+    """Those of the parameters, by name and without padding; in the padding there must be none."""
+    mirror = Parameters(len(parameters.theta), mlp.groups, mlp.shapes)
+    used = mlp.learned(mirror)
+    for view in used.values():
+        view.fill_(1.0)
+    assert (parameters.gradient[mirror.theta == 0] == 0).all()
+    mirror.theta.copy_(parameters.gradient)
+    return used
+
+
+def assert_close(mine: Tensor | None, other: Tensor | None) -> None:
+    """As close as float32 comes to float64, measured by the largest number."""
+    assert mine is not None
+    assert other is not None
+    largest = other.detach().abs().max().item()
+    torch.testing.assert_close(mine.double(), other, rtol=0, atol=1e-5 * (1 + largest))
+
+
+def assert_same_gradients(mlp: MLP, parameters: Parameters, plain: Plain) -> None:
+    mine, other = gradients(mlp, parameters), plain.gradients()
+    assert mine.keys() == other.keys()
+    for name, gradient in mine.items():
+        assert_close(gradient, other[name])
 
 
 @SHAPES
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-@pytest.mark.parametrize("rows", [1, 7, 8])
-def test_forward_is_a_plain_network_for_each_agent(
-    rows: int, activation: str, inputs: int, hidden: tuple[int, ...], outputs: int
+@ACTIVATION
+@ROWS
+def test_forward_is_a_plain_network_for_each_agent_and_group(
+    rows: int, activation: str, inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]
 ) -> None:
-    rng = np.random.default_rng(0)
-    mlp = MLP("policy", inputs, hidden, outputs, activation=activation)
-    parameters = initialised(mlp, population(0, 1, 2))
-    for layer in mlp.layers:
-        bias = used(mlp, parameters, f"{layer}/bias")
-        bias.copy_(torch.from_numpy(rng.normal(size=bias.shape)))
-    x = rng.normal(size=(3, rows, inputs))
-    out = mlp(parameters, torch.tensor(x, dtype=torch.float32)).detach().numpy()
-    assert out.shape == (3, rows, outputs)
-    for agent in range(3):
-        expected = numpy_mlp(mlp, parameters, agent, x[agent], relu=activation == "relu")
-        np.testing.assert_allclose(out[agent], expected, rtol=1e-5, atol=1e-5)
+    mlp = built(inputs, hidden, outputs, activation)
+    parameters, x = disturbed(mlp, 3), normal(3, rows, inputs)
+    expected = Plain(mlp, parameters, activation)(x)
+    given = mlp(parameters, x.float())
+    assert isinstance(given, tuple)
+    assert [output.shape for output in given] == [(3, rows, width) for width in outputs]
+    for group, output, other in zip(mlp.groups, given, expected, strict=True):
+        assert_close(output, other)
+        alone = mlp.one(parameters, group, x.float())
+        assert_close(alone, other)
+        assert alone.shape == output.shape
+        assert not alone.requires_grad
+        assert output.requires_grad
+
+
+@SHAPES
+@ACTIVATION
+@ROWS
+def test_gradients_are_those_of_plain_networks(
+    rows: int, activation: str, inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]
+) -> None:
+    """Of the parameters and of the input, with another cotangent for every number of every output."""
+    mlp = built(inputs, hidden, outputs, activation)
+    parameters = disturbed(mlp, 3)
+    plain = Plain(mlp, parameters, activation)
+    theirs = normal(3, rows, inputs).requires_grad_()
+    mine = theirs.detach().float().requires_grad_()
+    cotangents = [normal(3, rows, width, seed=10 + g) for g, width in enumerate(outputs)]
+    torch.autograd.backward(mlp(parameters, mine), [cotangent.float() for cotangent in cotangents])
+    torch.autograd.backward(plain(theirs), cotangents)
+    assert_same_gradients(mlp, parameters, plain)
+    assert_close(mine.grad, theirs.grad)
+    if activation == "tanh":  # which lets every gradient through
+        assert all((gradient != 0).all() for gradient in gradients(mlp, parameters).values())
+
+
+@ACTIVATION
+@pytest.mark.parametrize("rows", [6, 8])
+def test_gradients_add_up_over_backward_passes_until_they_are_cleared(rows: int, activation: str) -> None:
+    mlp = built(3, (13, 20), (2, 1), activation)
+    parameters = disturbed(mlp, 3)
+    plain = Plain(mlp, parameters, activation)
+    for seed in range(2):
+        x = normal(3, rows, 3, seed=seed)
+        for outputs in (mlp(parameters, x.float()), plain(x)):
+            torch.autograd.backward([sum((y.square().sum() for y in outputs), torch.zeros(()))])
+        assert_same_gradients(mlp, parameters, plain)
+    parameters.zero_gradient()
+    assert all((gradient == 0).all() for gradient in gradients(mlp, parameters).values())
+
+
+@pytest.mark.parametrize("outputs", [(3, 1), (2, 2)])
+@pytest.mark.parametrize("used", [0, 1])
+def test_a_loss_of_one_output_gives_gradients_to_its_group_alone(used: int, outputs: tuple[int, ...]) -> None:
+    mlp = built(3, (13, 20), outputs)
+    parameters = disturbed(mlp, 3)
+    plain = Plain(mlp, parameters)
+    theirs = normal(3, 6, 3).requires_grad_()
+    mine = theirs.detach().float().requires_grad_()
+    torch.autograd.backward([mlp(parameters, mine)[used].square().sum()])
+    torch.autograd.backward([plain(theirs)[used].square().sum()])
+    assert_same_gradients(mlp, parameters, plain)
+    assert_close(mine.grad, theirs.grad)
+    assert (parameters.gradient != 0).any(2).tolist() == [[used == 0, used == 1]] * 3
+
+
+def test_a_loss_of_one_agents_rows_gives_gradients_to_this_agent_alone() -> None:
+    mlp = built(3, (13, 20), (2, 1))
+    parameters = disturbed(mlp, 3)
+    torch.autograd.backward([sum((y[1].sum() for y in mlp(parameters, normal(3, 6, 3).float())), torch.zeros(()))])
+    assert (parameters.gradient != 0).any(2).tolist() == [[False] * 2, [True] * 2, [False] * 2]
+
+
+def test_one_forward_pass_may_be_used_for_several_backward_passes() -> None:
+    mlp = built(3, (13, 20), (2, 1))
+    parameters = disturbed(mlp, 3)
+    plain, x = Plain(mlp, parameters), normal(3, 6, 3)
+    mine, theirs = mlp(parameters, x.float()), plain(x)
+    for outputs in (mine, theirs):
+        for output in outputs:
+            torch.autograd.backward([output.square().sum()], retain_graph=True)
+    assert_same_gradients(mlp, parameters, plain)
+
+
+def test_second_derivatives_are_those_of_plain_networks() -> None:
+    """Of ‖∂ output / ∂ input‖², as a gradient penalty has it."""
+    mlp = built(3, (13, 20), (2, 1))
+    parameters = disturbed(mlp, 3)
+    plain = Plain(mlp, parameters)
+    theirs = normal(3, 6, 3).requires_grad_()
+    mine = theirs.detach().float().requires_grad_()
+    for outputs, x in ((mlp(parameters, mine), mine), (plain(theirs), theirs)):
+        loss = sum((output.square().sum() for output in outputs), torch.zeros(()))
+        (of_input,) = torch.autograd.grad(loss, x, create_graph=True)
+        torch.autograd.backward([of_input.square().sum()])
+    assert_close(mine.grad, theirs.grad)
+    assert_same_gradients(mlp, parameters, plain)
 
 
 def test_the_default_activation_is_tanh() -> None:
-    mlp = MLP("policy", 1, (1,), 1)
+    mlp = MLP(("policy",), 1, (1,), (1,), output_gains=(1.0,))
     parameters = initialised(mlp, population(0))
-    for layer in mlp.layers:
-        used(mlp, parameters, f"{layer}/weight").fill_(1.0)
+    for name, view in mlp.learned(parameters).items():
+        view.fill_(1.0 if name.endswith("weight") else 0.0)
     x = torch.tensor([[[-2.0]]])
-    torch.testing.assert_close(mlp(parameters, x).detach(), x.tanh())
+    torch.testing.assert_close(mlp(parameters, x)[0].detach(), x.tanh())
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "Tanh", ""])
 def test_an_activation_that_there_is_not_is_refused(activation: str) -> None:
     with pytest.raises(WrongRequest, match="expected an activation among tanh, relu; found"):
-        MLP("policy", 4, (8,), 2, activation=activation)
+        built(4, (8,), (2, 1), activation=activation)
 
 
 @pytest.mark.parametrize("hidden", [(0,), (8, -1), (8, 0, 8)])
 def test_a_layer_without_units_is_refused(hidden: tuple[int, ...]) -> None:
     with pytest.raises(WrongRequest, match="at least one unit"):
-        MLP("policy", 4, hidden, 2)
+        built(4, hidden, (2, 1))

@@ -16,7 +16,8 @@ from relook.networks import CategoricalPolicy, GaussianPolicy, policy_for
 from relook.population import Agent, Agents, Parameters
 
 AGENTS = Agents([Agent(index, index) for index in range(3)])
-NOTHING = Parameters(3, {})
+GROUPS = ("policy", "value")
+NOTHING = Parameters(3, GROUPS, {})
 ALMOST_1 = 1 - 2**-24
 """The largest float32 number below 1, which the noise can be."""
 
@@ -51,7 +52,7 @@ def test_discrete_action_spaces_get_a_categorical_policy(space: gym.Space[object
 def test_a_box_gets_a_gaussian_policy_that_starts_at_the_log_std_asked_for() -> None:
     policy = policy_for(ActionSpace(spaces.Box(-1, 1, (2, 3))).kind, initial_log_std=-0.5)
     assert isinstance(policy, GaussianPolicy)
-    parameters = Parameters(3, policy.shapes)
+    parameters = Parameters(3, GROUPS, {}, {"policy": policy.shapes})
     policy.initialise(parameters)
     assert policy.outputs == 6
     assert parameters[policy.LOG_STD].tolist() == [[-0.5] * 6] * 3
@@ -92,11 +93,26 @@ def test_the_gradient_of_a_categorical_policy_is_that_of_torchs_distributions(si
 
 
 @SIZES
-def test_the_log_prob_of_a_drawn_categorical_action_is_that_of_the_action(sizes: tuple[int, ...]) -> None:
+def test_logits_are_those_of_every_choices_options_and_minus_infinity_as_good_as(sizes: tuple[int, ...]) -> None:
+    output = outputs(3, 20, sum(sizes))
+    logits = CategoricalPolicy(sizes).logits(output)
+    assert logits.shape == (3, 20, len(sizes), max(sizes))
+    for k, (n, own) in enumerate(zip(sizes, torch.split(output, list(sizes), -1), strict=True)):
+        assert torch.equal(logits[..., k, :n], own)
+        assert (logits[..., k, n:] < -1e29).all()
+
+
+@SIZES
+def test_a_drawn_action_is_one_of_the_options_and_the_same_for_the_same_noise(sizes: tuple[int, ...]) -> None:
     policy, output = CategoricalPolicy(sizes), outputs(3, 20, sum(sizes), dtype=torch.float32)
-    action, log_prob = policy.sample(NOTHING, output, policy.noise(AGENTS, "explore", 0, (20,)))
-    assert (action.shape, action.dtype, log_prob.shape) == ((3, 20, len(sizes)), torch.int64, (3, 20))
-    assert torch.equal(policy.log_prob_and_entropy(NOTHING, output, action)[0], log_prob)
+    noise = policy.noise(AGENTS, "explore", 0, (20,))
+    assert noise.shape == (3, 20, len(sizes))
+    action = policy.sample(NOTHING, output, noise)
+    assert (action.shape, action.dtype) == ((3, 20, len(sizes)), torch.int64)
+    assert (action >= 0).all()
+    assert (action < torch.tensor(sizes)).all()
+    assert torch.equal(policy.sample(NOTHING, output, noise), action)
+    assert (policy.log_prob_and_entropy(NOTHING, output, action)[0] > -100).all()
 
 
 @SIZES
@@ -104,7 +120,7 @@ def test_every_choice_is_drawn_as_often_as_its_probabilities_say(sizes: tuple[in
     policy, rows = CategoricalPolicy(sizes), 20_000
     output = outputs(3, 1, sum(sizes), dtype=torch.float32)
     noise = policy.noise(AGENTS, "explore", 0, (rows,))
-    action, _ = policy.sample(NOTHING, output.expand(3, rows, -1), noise)
+    action = policy.sample(NOTHING, output.expand(3, rows, -1), noise)
     for k, choice in enumerate(theirs(output, sizes)):
         for a in range(3):
             share = torch.bincount(action[a, :, k], minlength=sizes[k]) / rows
@@ -113,7 +129,7 @@ def test_every_choice_is_drawn_as_often_as_its_probabilities_say(sizes: tuple[in
 
 def test_choices_are_drawn_independently_of_each_other() -> None:
     policy, rows = CategoricalPolicy((2, 2, 2)), 20_000
-    action, _ = policy.sample(NOTHING, torch.zeros(3, rows, 6), policy.noise(AGENTS, "explore", 0, (rows,)))
+    action = policy.sample(NOTHING, torch.zeros(3, rows, 6), policy.noise(AGENTS, "explore", 0, (rows,)))
     assert (torch.bincount((action[0] * torch.tensor([4, 2, 1])).sum(-1)) / rows - 1 / 8).abs().max() < 0.01
 
 
@@ -123,9 +139,9 @@ def test_an_option_that_does_not_exist_is_never_drawn(uniform: float, sizes: tup
     """Not even by the largest number that the noise can be."""
     policy, rows = CategoricalPolicy(sizes), 5000
     output = outputs(3, rows, sum(sizes), dtype=torch.float32)
-    action, log_prob = policy.sample(NOTHING, output, torch.full((3, rows, len(sizes)), uniform))
+    action = policy.sample(NOTHING, output, torch.full((3, rows, len(sizes)), uniform))
     assert (action < torch.tensor(sizes)).all()
-    assert (log_prob > -1e6).all()
+    assert (policy.log_prob_and_entropy(NOTHING, output, action)[0] > -1e6).all()
 
 
 @RAGGED
@@ -155,7 +171,7 @@ def test_the_mode_is_the_most_probable_option_of_every_choice(sizes: tuple[int, 
 def gaussian(d: int) -> tuple[GaussianPolicy, Parameters]:
     """Every agent and component has its own log σ."""
     policy = GaussianPolicy(d, 0.0)
-    parameters = Parameters(3, policy.shapes)
+    parameters = Parameters(3, GROUPS, {}, {"policy": policy.shapes})
     parameters.set(policy.LOG_STD, torch.linspace(-1.5, 0.5, 3 * d).view(3, d))
     return policy, parameters
 
@@ -175,26 +191,36 @@ def test_gaussian_log_prob_and_entropy_are_torchs(d: int, rows: int) -> None:
     torch.testing.assert_close(entropy.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_gradient_of_log_std_is_that_of_torchs_distribution() -> None:
+@pytest.mark.parametrize(("of_log_prob", "of_entropy"), [(0.1, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_the_gradients_of_a_gaussian_policy_are_those_of_torchs_distribution(
+    of_log_prob: float, of_entropy: float
+) -> None:
+    """Of log σ, which every row of an agent shares, and of the mean."""
     policy, parameters = gaussian(3)
-    output, action = outputs(3, 20, 3, dtype=torch.float32), outputs(3, 20, 3, seed=1, dtype=torch.float32)
-    log_prob, entropy = policy.log_prob_and_entropy(parameters, output, action)
-    torch.autograd.backward([(0.1 * log_prob + entropy).sum()])
-    log_std = parameters[policy.LOG_STD].detach().clone().requires_grad_()
-    normal: Any = Normal(output, log_std.exp().unsqueeze(1).expand(3, 20, 3))
-    part = 0.1 * normal.log_prob(action) + normal.entropy()
+    mean, action = outputs(3, 20, 3, dtype=torch.float32), outputs(3, 20, 3, seed=1, dtype=torch.float32)
+    mine, theirs = mean.clone().requires_grad_(), mean.clone().double().requires_grad_()
+    log_prob, entropy = policy.log_prob_and_entropy(parameters, mine, action)
+    torch.autograd.backward([(of_log_prob * log_prob + of_entropy * entropy).sum()])
+    log_std = parameters[policy.LOG_STD].detach().double().requires_grad_()
+    normal: Any = Normal(theirs, log_std.exp().unsqueeze(1).expand(3, 20, 3))
+    part = of_log_prob * normal.log_prob(action.double()) + of_entropy * normal.entropy()
     torch.autograd.backward([part.sum()])
-    torch.testing.assert_close(parameters[policy.LOG_STD].grad, log_std.grad, rtol=1e-4, atol=1e-4)
+    for own, other in ((parameters[policy.LOG_STD].grad, log_std.grad), (mine.grad, theirs.grad)):
+        assert own is not None
+        assert other is not None
+        torch.testing.assert_close(own.double(), other, rtol=1e-4, atol=1e-4)
+    assert (parameters.gradient[:, 1] == 0).all(), "log σ is the policy's own"
 
 
-def test_a_gaussian_action_is_the_mean_plus_sigma_times_noise_and_says_its_own_log_prob() -> None:
+def test_a_gaussian_action_is_the_mean_plus_sigma_times_noise() -> None:
     policy, parameters = gaussian(2)
     output, noise = outputs(3, 20, 2, dtype=torch.float32), policy.noise(AGENTS, "explore", 0, (20,))
     assert noise.shape == (3, 20, 2)
-    action, log_prob = policy.sample(parameters, output, noise)
+    action = policy.sample(parameters, output, noise)
     std = parameters[policy.LOG_STD].exp().unsqueeze(1)
     torch.testing.assert_close(action, output + std * noise)
-    assert torch.equal(policy.log_prob_and_entropy(parameters, output, action)[0], log_prob)
+    for a, agent in enumerate(AGENTS):
+        assert torch.equal(policy.noise(Agents([agent]), "explore", 0, (20,))[0], noise[a])
 
 
 def test_gaussian_actions_spread_as_log_std_says_and_around_the_output() -> None:
@@ -202,7 +228,7 @@ def test_gaussian_actions_spread_as_log_std_says_and_around_the_output() -> None
     rows = 50_000
     output = outputs(3, 1, 2, dtype=torch.float32).expand(3, rows, 2)
     with torch.no_grad():
-        action, _ = policy.sample(parameters, output, policy.noise(AGENTS, "explore", 0, (rows,)))
+        action = policy.sample(parameters, output, policy.noise(AGENTS, "explore", 0, (rows,)))
     std = parameters[policy.LOG_STD].detach().exp()
     torch.testing.assert_close(action.std(1) / std, torch.ones(3, 2), rtol=0, atol=0.02)
     torch.testing.assert_close((action - output).mean(1) / std, torch.zeros(3, 2), rtol=0, atol=0.02)

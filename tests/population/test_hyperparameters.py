@@ -109,5 +109,38 @@ def test_annealing_starts_from_the_original_every_time() -> None:
     torch.testing.assert_close(h.rate, torch.tensor([0.1, 0.3]))
 
 
+@pytest.mark.parametrize(
+    ("rates", "matters"), [((0.0, 0.0), False), ((-0.0, 0.0), False), ((0.0, 0.1), True), ((-1.0, 1.0), True)]
+)
+def test_a_hyperparameter_matters_if_it_is_other_than_0_for_any_agent(
+    rates: tuple[float, float], matters: bool
+) -> None:
+    h = Hyperparameters(Agents([Agent(i, i, {"share": 1.0, "rate": rate}) for i, rate in enumerate(rates)]))
+    assert h.any("rate") == matters
+    assert h.any("share")
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.3), (INF, 0.3), (0.0, INF), (INF, -INF, 0.5)])
+def test_a_limit_that_any_agent_has_is_given_for_all(rates: tuple[float, ...]) -> None:
+    h = Hyperparameters(Agents([Agent(i, i, {"share": INF, "rate": rate}) for i, rate in enumerate(rates)]))
+    given = h.finite("rate")
+    assert given is not None
+    torch.testing.assert_close(given, torch.tensor(rates))
+    assert h.finite("share") is None
+
+
+def test_what_matters_and_what_is_a_limit_stays_so_while_it_falls() -> None:
+    h = Hyperparameters(Agents([Agent(0, 0, {"rate": 0.2, "share": INF}), Agent(1, 1, {"rate": INF, "share": INF})]))
+    now = h.annealed(("rate", "share"), 0.75)
+    given = now.finite("rate")
+    assert given is not None
+    torch.testing.assert_close(given, torch.tensor([0.05, INF]))
+    assert now.finite("share") is None
+    assert now.any("rate")
+
+
 def test_a_copy_has_the_same_values() -> None:
     torch.testing.assert_close(deepcopy(Hyperparameters(AGENTS)).rate, torch.tensor([0.1, 0.3]))

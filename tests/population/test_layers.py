@@ -1,6 +1,7 @@
 """Stacked layers: right for each agent, and bit for bit the same alone and among others."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 import torch
@@ -32,11 +33,27 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 8), (8, 1), (3, 64), (64, 6), (64, 64)])
 @pytest.mark.parametrize("rows", [1, 4, 13])
 def test_linear_is_torchs_for_each_agent(rows: int, inputs: int, outputs: int) -> None:
-    x, weight, bias = normal(3, rows, inputs), normal(3, inputs, outputs, seed=1), normal(3, outputs, seed=2)
+    x, weight, bias = normal(3, rows, inputs), normal(3, inputs, outputs, seed=1), normal(3, 1, outputs, seed=2)
     y = linear(x, weight, bias)
     assert y.shape == (3, rows, outputs)
     for a in range(3):
-        torch.testing.assert_close(y[a], functional.linear(x[a], weight[a].T, bias[a]), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(y[a], functional.linear(x[a], weight[a].T, bias[a, 0]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 8), (8, 1), (3, 64), (64, 6)])
+@pytest.mark.parametrize("rows", [1, 4, 13])
+def test_the_gradients_of_linear_are_matrix_products_for_each_agent(rows: int, inputs: int, outputs: int) -> None:
+    """Of x: ∂ Wᵀ; of W: xᵀ ∂; of b: the sum of ∂ over the batch."""
+    x, weight, cotangent = (
+        normal(3, *shape, seed=seed).double()
+        for seed, shape in enumerate([(rows, inputs), (inputs, outputs), (rows, outputs)])
+    )
+    _, *gradients = gradients_and_output(x, weight, normal(3, 1, outputs, seed=3).double(), cotangent)
+    assert [gradient.shape for gradient in gradients] == [x.shape, weight.shape, (3, 1, outputs)]
+    for a in range(3):
+        expected = [cotangent[a] @ weight[a].T, x[a].T @ cotangent[a], cotangent[a].sum(0, keepdim=True)]
+        for gradient, other in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(gradient[a], other, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("rows", "padded"), [(1, 4), (3, 4), (4, 4), (5, 8), (64, 64)])
@@ -69,7 +86,7 @@ def same_bits(x: Tensor, y: Tensor) -> bool:
     ("inputs", "outputs"), [(1, WIDTH), (WIDTH, 1), (1, 1), (3, 64), (17, 24), (64, 6), (24, 2), (64, 64)]
 )
 def test_a_layer_and_its_gradients_are_the_same_alone_and_among_ten(rows: int, inputs: int, outputs: int) -> None:
-    shapes = (rows, inputs), (inputs, outputs), (outputs,), (rows, outputs)
+    shapes = (rows, inputs), (inputs, outputs), (1, outputs), (rows, outputs)
     arguments = [normal(10, *shape, seed=seed) for seed, shape in enumerate(shapes)]
     together = gradients_and_output(*arguments)
     assert len(together) == 4
@@ -78,49 +95,73 @@ def test_a_layer_and_its_gradients_are_the_same_alone_and_among_ten(rows: int, i
         assert all(same_bits(x[0], y[a]) for x, y in zip(alone, together, strict=True))
 
 
-def trained(agents: Agents, mlp: MLP, x: Tensor, steps: int) -> tuple[Tensor, Parameters, Adam]:
-    parameters = Parameters(len(agents), mlp.shapes)
+GROUPS = ("policy", "value")
+
+
+def trained(agents: Agents, mlp: MLP, x: Tensor, steps: int) -> tuple[tuple[Tensor, ...], Parameters, Adam]:
+    parameters = Parameters(len(agents), GROUPS, mlp.shapes)
     mlp.initialise(parameters, agents)
-    optimiser = Adam({"all": parameters})
+    optimiser = Adam(parameters)
     everyone = torch.ones(len(agents), dtype=torch.bool)
-    output = torch.empty(0)
+    rates = {"policy": 0.01 * everyone, "value": 0.02 * everyone}
+    outputs: tuple[Tensor, ...] = ()
     for _ in range(steps):
         optimiser.zero_gradient()
-        output = mlp(parameters, x)
-        torch.autograd.backward([(output - 1).square().mean((1, 2)).sum()])
-        optimiser.step(0.01 * everyone, active={"all": everyone}, max_norm=torch.full((len(agents),), 0.5))
-    return output.detach(), parameters, optimiser
+        outputs = mlp(parameters, x)
+        losses = [(output - 1).square().mean((1, 2)) for output in outputs]
+        torch.autograd.backward([sum(losses, torch.zeros(len(agents))).sum()])
+        highest = torch.full((len(agents),), 0.5)
+        optimiser.step(rates, active=dict.fromkeys(GROUPS, everyone), max_norm=highest)
+    return tuple(output.detach() for output in outputs), parameters, optimiser
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize(
     ("inputs", "hidden", "outputs", "rows"),
-    [(1, (8,), 1, 1), (4, (13, 20), 2, 5), (3, (64, 64), 1, 64), (17, (5,), 6, 30), (1, (1,), 3, 7), (4, (), 2, 3)],
+    [
+        (1, (8,), (1, 1), 1),
+        (4, (13, 20), (2, 1), 5),
+        (3, (64, 64), (1, 1), 64),
+        (17, (5,), (6, 1), 30),
+        (1, (1,), (3, 1), 7),
+        (4, (), (2, 1), 3),
+        (4, (), (1, 1), 3),
+    ],
 )
 def test_a_trained_network_is_the_same_alone_and_among_ten(
-    inputs: int, hidden: tuple[int, ...], outputs: int, rows: int, activation: str
+    inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...], rows: int, activation: str
 ) -> None:
-    mlp = MLP("net", inputs, hidden, outputs, activation=activation)
+    mlp = MLP(GROUPS, inputs, hidden, outputs, activation=activation, output_gains=(0.5, 1.0))
     x = normal(10, rows, inputs)
-    output, parameters, _ = trained(TEN, mlp, x, steps=3)
+    together, parameters, optimiser = trained(TEN, mlp, x, steps=3)
+    ones = [mlp.one(parameters, group, x) for group in GROUPS]
     for a in (0, 4, 9):
-        own_output, own, _ = trained(Agents([TEN[a]]), mlp, x[a : a + 1], steps=3)
-        assert same_bits(own_output[0], output[a])
+        alone, own, its_optimiser = trained(Agents([TEN[a]]), mlp, x[a : a + 1], steps=3)
+        assert all(same_bits(x[0], y[a]) for x, y in zip(alone, together, strict=True))
         assert same_bits(own.theta[0], parameters.theta[a])
         assert same_bits(own.gradient[0], parameters.gradient[a])
+        assert same_bits(its_optimiser.second_moment[0], optimiser.second_moment[a])
+        for group, output in zip(GROUPS, ones, strict=True):
+            assert same_bits(mlp.one(own, group, x[a : a + 1])[0], output[a])
+    start = Parameters(len(TEN), GROUPS, mlp.shapes)
+    mlp.initialise(start, TEN)
+    assert (parameters.theta != start.theta).any(2).all()
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("hidden", [(13, 20), (5,), (1, 7, 9)])
 def test_padding_stays_zero_through_training(hidden: tuple[int, ...], activation: str) -> None:
-    mlp = MLP("net", 3, hidden, 2, activation=activation)
+    """The units that fill a width up to a multiple of 8, and the outputs that only another group has."""
+    mlp = MLP(GROUPS, 3, hidden, (2, 1), activation=activation, output_gains=(1.0, 1.0))
     _, parameters, optimiser = trained(TEN, mlp, normal(10, 6, 3), steps=10)
-    used = Parameters(len(TEN), mlp.shapes)
-    for name in mlp.shapes:
-        mlp.without_padding(name, used[name].detach()).fill_(1.0)
+    used = Parameters(len(TEN), GROUPS, mlp.shapes)
+    for view in mlp.learned(used).values():
+        view.fill_(1.0)
+    widths = [3, *hidden]
+    inside = sum((rows + 1) * columns for rows, columns in pairwise(widths))
+    assert (used.theta == 1).sum(2).tolist() == [[inside + (hidden[-1] + 1) * 2, inside + hidden[-1] + 1]] * 10
     padding = used.theta == 0
-    assert padding.any(1).all()
-    moments = (optimiser.first_moment["all"], optimiser.second_moment["all"])
-    for stored in (parameters.theta, parameters.gradient, *moments):
+    assert padding.any(2).all()
+    for stored in (parameters.theta, parameters.gradient, optimiser.first_moment, optimiser.second_moment):
         assert (stored[padding] == 0).all()
-    assert (optimiser.second_moment["all"][~padding] != 0).any()
+    assert ((optimiser.second_moment != 0) & ~padding).any(2).all()
