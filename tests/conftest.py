@@ -59,9 +59,15 @@ def train_here() -> Callable[..., Run]:
 def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units are carried out in this process: few tests start workers, because each takes seconds to start."""
 
-    def carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None] = lambda: None) -> None:
+    def carry_out(
+        run: Run,
+        spec: EnvironmentSpec,
+        workers: int,
+        watch: Callable[[], None] = lambda: None,
+        actor_critic: Callable[..., Any] | None = None,
+    ) -> None:
         for unit in run.units:
-            training.work(run, unit, spec)
+            training.work(run, unit, spec, actor_critic)
         watch()
 
     monkeypatch.setattr(training, "carry_out", carry_out)

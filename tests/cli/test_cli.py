@@ -35,7 +35,7 @@ class WholeNumbers(gym.Env[Any, Any]):
 
 
 class Failing(gym.Wrapper[Any, Any, Any, Any]):
-    """CartPole, but in seed 0's second training environment something breaks at step 5."""
+    """CartPole, but in seed 0's second training environment the whole process ends at step 5."""
 
     def __init__(self) -> None:
         super().__init__(gym.make("CartPole-v1"))
@@ -47,7 +47,7 @@ class Failing(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         self.steps_left -= 1
         if self.steps_left == 0:
-            raise RuntimeError("the pole is broken")
+            sys.exit("the pole is broken")
         return super().step(action)
 
 
@@ -319,20 +319,21 @@ def test_several_values_multiply_the_agents_and_structural_ones_split_the_work(
     assert (run / "learning-curves.png").is_file()
 
 
-def test_infinite_returns_do_not_stop_training(
+def test_infinite_rewards_stop_the_agent_and_are_valid_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, work_here: None
 ) -> None:
     assert call(*QUICK, "--env", f"{__name__}:Infinite", "--seeds", "1", "--out", tmp_path / "run") == 0
     capsys.readouterr()
     assert call("show", tmp_path / "run", "--json") == 0
     shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert shown["agents"][0]["final_return"] == "inf"
+    assert (shown["agents"][0]["status"], shown["agents"][0]["final_return"]) == ("diverged", None)
 
 
-def test_infinite_returns_are_valid_json(capsys: pytest.CaptureFixture[str], tiny_run: Run) -> None:
-    assert call("evaluate", tiny_run.path, "--env", f"{__name__}:Infinite", "--json", "--episodes", "1") == 0
-    evaluated = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert [agent["returns"] for agent in evaluated["agents"]] == [["inf"], ["inf"]]
+def test_agents_cannot_be_evaluated_where_rewards_are_infinite(
+    capsys: pytest.CaptureFixture[str], tiny_run: Run
+) -> None:
+    assert call("evaluate", tiny_run.path, "--env", f"{__name__}:Infinite", "--episodes", "1") == 1
+    assert "agent 0 cannot be evaluated in test_cli:Infinite: its environment's reward is" in capsys.readouterr().err
 
 
 def test_arguments_and_limits_of_the_environment_are_recorded_and_used(tmp_path: Path, work_here: None) -> None:
@@ -351,7 +352,7 @@ def test_without_out_runs_are_numbered(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["ppo-CartPole-v1", "ppo-CartPole-v1-2"]
 
 
-def test_a_worker_that_raises_is_named_and_the_other_units_are_whole(
+def test_a_worker_that_ends_is_named_and_the_other_units_are_whole(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     # The first unit has the second environment in which the pole breaks; the other has one environment only.
@@ -360,7 +361,7 @@ def test_a_worker_that_raises_is_named_and_the_other_units_are_whole(
     err = capsys.readouterr().err
     log = out / "units" / "0" / "worker.log"
     assert err.startswith("relook: 1 of 2 units")
-    assert "RuntimeError: the pole is broken" in err
+    assert "the worker ended with status 1" in err
     assert str(log) in err
     assert "Traceback" not in err
     assert "the pole is broken" in log.read_text()

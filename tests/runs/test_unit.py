@@ -44,8 +44,8 @@ class Still:
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor:
         return torch.zeros(len(agents), *shape, 1)
 
-    def act(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        return self.act_deterministically(observation), noise
+    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+        return self.act_deterministically(observation)
 
     def act_deterministically(self, observation: Tensor) -> Tensor:
         return torch.zeros(*observation.shape[:2], 1, dtype=torch.int64)
@@ -72,7 +72,9 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def run_unit(directory: Path, spec: EnvironmentSpec, iterations: int, episodes: int) -> None:
     """Ten steps per iteration, and no training at all."""
     agents = Agents([Agent(4, 0), Agent(9, 1)])
-    with Unit(Work(directory, spec, agents, None, 10 * iterations, episodes), {"loss": Metric("a loss")}) as unit:
+    with Unit(
+        Work(directory, spec, agents, None, 10 * iterations, episodes), {"loss": Metric("a loss", optional=True)}
+    ) as unit:
         unit.start(Still())
         for _ in unit.iterations(10):
             unit.record({"loss": torch.tensor([0.5, float("nan")])}, [])

@@ -107,6 +107,8 @@ def evaluate(
             _check_spaces(run, spec, evaluation.envs.spaces)
             [(_, played)] = evaluation(_load(run, unit, evaluation.envs.spaces, list(range(len(records))), make))
             evaluation.envs.close()
+            for position, stop in agents.stopped.items():
+                raise RelookError(f"agent {agents[position].index} cannot be evaluated in {spec.name}: {stop.reason}")
             for episode in played:
                 returns[records[episode.agent].agent].append(episode.ret)
         yield from returns.items()

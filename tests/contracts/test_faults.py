@@ -1,0 +1,131 @@
+"""A fault in one agent stops this agent, and leaves the others bit for bit as they would have been."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from relook.cli.tables import print_settings
+from relook.envs import EnvironmentSpec
+from relook.population import reset_seed
+from relook.runs.files import read_lines
+from relook.runs.reading import Run
+from relook.training import Request, prepare, work
+
+TEN = tuple(range(10))
+BAD = 3
+SIZES: dict[str, list[Any]] = {"envs": [2], "horizon": [32], "minibatch": [32], "hidden": [(8,)], "epochs": [2]}
+STEP = 5
+
+
+class Faulty(gym.Wrapper[Any, Any, Any, Any]):
+    """CartPole that goes wrong at step 5 of one agent's third episode in its second environment, if `kind` says so."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(gym.make("CartPole-v1"))
+        self.kind, self.seed, self.t = kind, reset_seed(BAD, "train", 1, 2), 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.bad, self.t = seed == self.seed, 0
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        self.t += 1
+        if self.bad and self.t == STEP:
+            match self.kind:
+                case "exception":
+                    raise RuntimeError("the pole broke")
+                case "reward":
+                    reward = float("nan")
+                case "observation":
+                    observation = observation * np.inf
+        return observation, reward, terminated, truncated, info
+
+
+def trained(directory: Path, kind: str, **more: list[Any]) -> Run:
+    spec = EnvironmentSpec("faulty", {"kind": kind}, function=Faulty)
+    run = prepare(Request("ppo", spec, TEN, 8 * 64, {**SIZES, **more}, 2, directory), workers=1)
+    for unit in run.units:
+        work(run, unit, spec)
+    return Run(run.path)
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return trained(tmp_path_factory.mktemp("healthy") / "run", "none")
+
+
+def others(run: Run) -> list[tuple[Any, ...]]:
+    """What the good agents became, with every evaluation."""
+    evaluations = [row for unit in run.units for row in read_lines(run.unit_directory(unit) / "evaluations.jsonl")]
+    return [
+        (
+            a["agent"],
+            a["status"],
+            a["steps"],
+            a["parameters_sha256"],
+            [r for r in evaluations if r["agent"] == a["agent"]],
+        )
+        for a in run.agent_summaries
+        if a["agent"] != BAD
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("exception", "crashed", "its environment raised RuntimeError: the pole broke"),
+        ("reward", "diverged", "its environment's reward is NaN"),
+        ("observation", "diverged", "its environment's observation holds an infinity"),
+    ],
+)
+def test_a_fault_in_an_environment_leaves_the_other_nine_agents_as_they_were(
+    tmp_path: Path, healthy: Run, capsys: pytest.CaptureFixture[str], kind: str, status: str, reason: str
+) -> None:
+    run = trained(tmp_path / "run", kind)
+    assert others(run) == others(healthy)
+    assert len(others(run)) == 9
+
+    [stop] = run.stopped(0).values()
+    assert (stop["agent"], stop["status"], stop["reason"]) == (BAD, status, reason)
+    place = ("train", 1, 2, reset_seed(BAD, "train", 1, 2), STEP)
+    assert (stop["during"], stop["environment"], stop["episode"], stop["reset_seed"], stop["step"]) == place
+    bad = run.agent_summaries[BAD]
+    assert (bad["status"], bad["steps"]) == (status, stop["steps"])
+    assert bad["steps"] < 8 * 64
+    assert bad["final_return"] is not None, "it keeps its last evaluation"
+
+    [episode] = [row for row in read_lines(run.unit_directory(0) / "episodes.jsonl") if row["ending"] == status]
+    actions = np.frombuffer(
+        (run.unit_directory(0) / "actions.bin").read_bytes(),
+        dtype=episode["actions"]["dtype"],
+        count=episode["actions"]["shape"][0],
+        offset=episode["actions"]["offset"],
+    )
+    assert len(actions) == STEP == episode["length"] + (status == "crashed")
+    env = Faulty(kind)
+    env.reset(seed=episode["reset_seed"])
+    for action in actions[:-1]:
+        env.step(int(action))
+    if status == "crashed":
+        with pytest.raises(RuntimeError, match="the pole broke"):
+            env.step(int(actions[-1]))
+
+    print_settings(run)
+    assert f"{status}: 1 of 10 agents (3)" in capsys.readouterr().out
+
+
+def test_an_agent_whose_numbers_explode_leaves_the_others_as_they_were(tmp_path: Path, healthy: Run) -> None:
+    """Every seed trains twice, at the usual learning rate and at one that ends in NaN."""
+    run = trained(tmp_path / "run", "none", learning_rate=[1e-3, 1e30])
+    sane, wild = run.agent_summaries[:10], run.agent_summaries[10:]
+    assert [a["parameters_sha256"] for a in sane] == [a["parameters_sha256"] for a in healthy.agent_summaries]
+    assert [a["status"] for a in sane] == ["finished"] * 10
+    assert [a["status"] for a in wild] == ["diverged"] * 10
+    assert all(np.isfinite(tensor).all() for tensor in run.parameters(0).values())
+    rows = read_lines(run.unit_directory(0) / "metrics.jsonl")
+    for agent in wild:
+        assert [row["steps"] for row in rows if row["agent"] == agent["agent"]][-1:] in ([], [agent["steps"]])
