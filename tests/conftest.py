@@ -66,8 +66,10 @@ def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
         watch: Callable[[], None] = lambda: None,
         actor_critic: Callable[..., Any] | None = None,
     ) -> None:
+        recorded = run.record["actor_critic"]
+        make = actor_critic or (run.actor_critic(recorded["name"]) if recorded else None)  # as a worker's words say
         for unit in run.units:
-            training.work(run, unit, spec, actor_critic)
+            training.work(run, unit, spec, make)
         watch()
 
     monkeypatch.setattr(training, "carry_out", carry_out)

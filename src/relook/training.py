@@ -288,8 +288,8 @@ def carry_out(
 
     `watch` is called a few times a second meanwhile. With an environment or an `actor_critic` that is a function which
     other processes cannot import, units are carried out in this process instead. Raises `RelookError` if a unit failed,
-    after the others have ended, or if every single agent stopped early. A first Ctrl-C lets every unit end its iteration and keep what it has, and raises
-    `Interrupted`; a second one kills.
+    after the others have ended, or if every single agent stopped early. A first Ctrl-C lets every unit end its iteration
+    and keep what it has, and raises `Interrupted`; a second one kills.
     """
     cause = None
     if spec.function is not None or actor_critic is not None:
@@ -310,8 +310,8 @@ def carry_out(
         raise Interrupted(f"interrupted; {run.path} keeps what was trained until then")
     stopped = [stop for unit in run.units for stop in run.stopped(unit).values()]
     if len(stopped) == len(run.agents):
-        reasons = sorted({f"{stop['status']}: {stop['reason']}" for stop in stopped})
-        raise RelookError(f"no agent could be trained to the end ({'; '.join(reasons)}); {run.path} holds what there is")
+        causes = sorted({f"{stop['status']}: {stop['reason']}" for stop in stopped})
+        raise RelookError(f"no agent could be trained to the end ({'; '.join(causes)}); {run.path} holds what there is")
 
 
 def _carry_out_here(

@@ -53,7 +53,7 @@ class Episode:
     digest: str
     """Hash of all observations (as float32 vectors), rewards and the ending."""
     actions: NDArray[Any]
-    """[length, …] as the environment received them; after `crashed` one more, at which the environment raised."""
+    """[length, …] as the environment received them, and one more if it raised an exception instead of answering it."""
 
 
 class _Running:
@@ -111,13 +111,13 @@ class _Tape:
         running.rewards += self._reward[steps, i].tolist()
         running.actions.append(self._action[steps, i].copy())
 
-    def end(self, a: int, n: int, i: int, episode: int, ending: str) -> Episode:
-        """The episode of environment `i`, which ends here."""
+    def end(self, a: int, n: int, i: int, episode: int, ending: str, *, raised: bool) -> Episode:
+        """The episode of environment `i`, which ends here; `raised`: in place of an answer to the last action noted."""
         running = self._running[i]
         assert running is not None, "an episode ends once"
         self._running[i] = None
         self._take(i, running)
-        if ending == "crashed":  # the last action was noted, but led nowhere
+        if raised:
             running.actions.append(self._action[self._at : self._at + 1, i].copy())
         running.hash.update(np.array(running.rewards, dtype="<f8").tobytes())
         running.hash.update(ending.encode())
@@ -247,7 +247,7 @@ class Environments:
         self._truncated.fill(False)
         self._tape.act(actions)
         if not isfinite(actions.sum()):
-            self._stop_not_finite(actions, "its policy's action holds")
+            self._stop_not_finite(actions, "its policy's action holds", ahead=1)
             self._leave_out_stopped()
 
         envs, rows, left, write = self._envs, self._after_rows, self._left, self.spaces.observation.write
@@ -266,9 +266,9 @@ class Environments:
                 ended.append(i)
                 self._terminated.flat[i] = terminated
                 self._truncated.flat[i] = truncated or left[i] <= 0
+        self._reward_rows[:] = rewards
         self._leave_out_stopped()
 
-        self._reward_rows[:] = rewards
         self._tape.write(rows, rewards)
         # One number tells, cheaply and for all environments, whether it is worth looking for an odd one.
         if not isfinite(np.vdot(rows, rows) + sum(rewards)):
@@ -291,20 +291,20 @@ class Environments:
         else:
             self._stepping.remove(i)
 
-    def _finish(self, i: int, ending: str) -> None:
-        self._finished.append(self._tape.end(*divmod(i, self.count), i, self._episode[i], ending))
+    def _finish(self, i: int, ending: str, *, raised: bool = False) -> None:
+        self._finished.append(self._tape.end(*divmod(i, self.count), i, self._episode[i], ending, raised=raised))
 
-    def _stop_not_finite(self, rows: NDArray[Any], what: str) -> None:
-        """Stop the agents with NaN or an infinity in one of these rows [M, …]."""
+    def _stop_not_finite(self, rows: NDArray[Any], what: str, ahead: int = 0) -> None:
+        """Stop the agents with NaN or an infinity in one of these rows [M, …], which are `ahead` of what was noted."""
         for i in self._stepping:
             if not np.isfinite(rows[i]).all():
-                self._stop(i, "diverged", f"{what} {_odd(rows[i])}", self._tape.length(i))
+                self._stop(i, "diverged", f"{what} {_odd(rows[i])}", self._tape.length(i) + ahead)
 
     def _stop(self, i: int, status: Literal["crashed", "diverged"], reason: str, step: int) -> None:
         a, n = divmod(i, self.count)
         if a in self.agents.stopped:  # for a reason that another of its environments gave in the same step
             return
-        self._finish(i, status)
+        self._finish(i, status, raised=status == "crashed" and step > 0)
         episode = self._finished[-1]
         where = {"during": self._purpose, "environment": n, "episode": episode.episode}
         self.agents.stop(a, Stop(status, reason, {**where, "reset_seed": episode.reset_seed, "step": step}))

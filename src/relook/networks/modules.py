@@ -105,13 +105,18 @@ class ModuleNetworks:
 
     def _outputs(self, parameters: Parameters, group: str, x: Tensor) -> Tensor:
         module, start = self._modules[group], len(group) + 1
-        tensors = {name[start:]: parameters[name].unbind(0) for name in self.own[group]}
-        tensors |= {name[start:]: x.unbind(0) for name, x in self._constants.items() if name.startswith(f"{group}/")}
+        tensors = {name[start:]: _apart(parameters[name]) for name in self.own[group]}
+        tensors |= {name[start:]: _apart(x) for name, x in self._constants.items() if name.startswith(f"{group}/")}
         outputs = [
             functional_call(module, {name: of_agents[a] for name, of_agents in tensors.items()}, (rows,))
-            for a, rows in enumerate(x.unbind(0))
+            for a, rows in enumerate(_apart(x))
         ]
         return torch.stack(outputs)
+
+
+def _apart(x: Float[Tensor, "A ..."]) -> list[Tensor]:
+    """A copy for each agent, which starts where its memory does: a matrix library may round otherwise elsewhere."""
+    return [part.clone() for part in x.unbind(0)]
 
 
 REFUSED: tuple[tuple[type[nn.Module], str], ...] = (

@@ -277,6 +277,7 @@ def whole_iterations(steps: int, steps_each: int) -> int:
 def stored_actions(actions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Actions as they are stored: little-endian, integers in the smallest type that holds them all."""
     if np.issubdtype(actions.dtype, np.integer):
-        smallest = np.promote_types(np.min_scalar_type(actions.min()), np.min_scalar_type(actions.max()))
+        lowest, highest = actions.min(initial=0), actions.max(initial=0)
+        smallest = np.promote_types(np.min_scalar_type(lowest), np.min_scalar_type(highest))
         return actions.astype(smallest.newbyteorder("<"))
     return actions.astype(actions.dtype.newbyteorder("<"))
