@@ -287,9 +287,9 @@ def carry_out(
     """Carry out all units of a prepared run, each in a fresh process, at most `workers` at a time.
 
     `watch` is called a few times a second meanwhile. With an environment or an `actor_critic` that is a function which
-    other processes cannot import, units are carried out in this process instead. Raises `RelookError` if a unit failed,
-    after the others have ended, or if every single agent stopped early. A first Ctrl-C lets every unit end its iteration
-    and keep what it has, and raises `Interrupted`; a second one kills.
+    other processes cannot import, units are carried out in this process instead. Raises `RelookError` if a unit
+    failed, after the others have ended, or if every single agent stopped early. A first Ctrl-C lets every unit end its
+    iteration and keep what it has, and raises `Interrupted`; a second one kills.
     """
     cause = None
     if spec.function is not None or actor_critic is not None:

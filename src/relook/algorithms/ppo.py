@@ -28,6 +28,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 from relook.buffers import Rollout
 from relook.buffers.rollout import Minibatch
@@ -236,9 +237,8 @@ def clip_loss(
     The minimum only ever meets the bound on the side that the advantage pushes to: 1+ε for Â > 0, 1-ε for Â < 0.
     """
     ratio = (log_prob - log_prob_old).exp()
-    epsilon = expand(clip, 2)
-    bound = torch.where(advantage > 0, 1 + epsilon, 1 - epsilon)
-    return -torch.minimum(ratio * advantage, bound * advantage).mean(1)
+    bound = 1 + torch.copysign(expand(clip, 2), advantage)
+    return -torch.clamp_max(ratio * advantage, bound * advantage).mean(1)
 
 
 def value_loss(
@@ -258,8 +258,7 @@ def value_loss(
 
 def normalised(advantage: Float[Tensor, "A B"]) -> Float[Tensor, "A B"]:
     """Each agent's advantages with mean 0 and standard deviation 1."""
-    centred = advantage - advantage.mean(1, keepdim=True)
-    return centred / (centred.square().mean(1, keepdim=True).sqrt() + 1e-8)
+    return layer_norm(advantage, advantage.shape[1:], eps=1e-16)
 
 
 class Estimates(NamedTuple):
@@ -316,7 +315,7 @@ def gradient_step(
     if h.any("entropy_coefficient"):
         loss = loss - h.entropy_coefficient * entropy.mean(1)
     optimiser.zero_gradient()
-    loss.sum().backward()  # a sum of independent losses keeps agents independent
+    torch.autograd.backward(loss, torch.ones_like(loss))  # of a sum of independent losses
 
     log_ratio = log_prob.detach() - batch.log_prob
     moving = active if h.finite("target_kl") is None else active & (kl(log_ratio) <= 1.5 * h.target_kl)

@@ -68,9 +68,10 @@ class Rollout:
         # One row per sample of any agent: one index into rows gathers faster than a pair of indices.
         first_row = torch.arange(len(agents)).unsqueeze(1) * samples
         for epoch in range(epochs):
-            chosen = (first_row + agents.permutation("minibatch", iteration * epochs + epoch, samples)).split(size, 1)
+            order = first_row + agents.permutation("minibatch", iteration * epochs + epoch, samples)
+            whole = samples - samples % size
             # All of an epoch's minibatches at once, one behind the other, because each call costs more than the copy.
-            rows = torch.cat([part.flatten() for part in chosen])
-            shuffled = [x.index_select(0, rows).split([part.numel() for part in chosen]) for x in flat]
-            for parts, part in zip(zip(*shuffled, strict=True), chosen, strict=True):
-                yield Minibatch(*(x.view(*part.shape, *x.shape[1:]) for x in parts))
+            for rows in order[:, :whole].unflatten(1, (-1, size)).transpose(0, 1), order[:, whole:].unsqueeze(0):
+                if rows.numel():
+                    parts = (x.index_select(0, rows.flatten()).unflatten(0, rows.shape) for x in flat)
+                    yield from map(Minibatch, *(x.unbind(0) for x in parts))

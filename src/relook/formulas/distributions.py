@@ -26,8 +26,7 @@ def categorical_log_prob_and_entropy(
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Σ_k log p_k(category_k), and the entropy Σ_k H_k with H = -Σ p log p in nats, of K independent choices."""
     log_p = torch.log_softmax(logits, -1)
-    entropies = -(log_p.exp() * log_p).sum(-1)
-    return log_p.gather(-1, category.unsqueeze(-1)).squeeze(-1).sum(-1), entropies.sum(-1)
+    return log_p.gather(-1, category.unsqueeze(-1)).sum((-2, -1)), -(log_p.exp() * log_p).sum((-2, -1))
 
 
 def gaussian_log_prob(

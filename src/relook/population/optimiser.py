@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from math import isfinite, sqrt
+from math import hypot, isfinite
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,10 +26,10 @@ class Adam:
         self.first_moment: Float[Tensor, "A G P"] = torch.zeros_like(parameters.theta)
         self.second_moment: Float[Tensor, "A G P"] = torch.zeros_like(parameters.theta)
         self.steps: Float[Tensor, "A G"] = torch.zeros(parameters.theta.shape[:2])
-        blocks = (parameters.theta, parameters.gradient, self.first_moment, self.second_moment, self.steps)
-        # What torch's Adam takes, one row for each agent and group. A row that shall not move is left out of the step.
-        self._rows = [list(block.flatten(0, 1).unbind(0)) for block in blocks]
-        self._step_counts = self.steps.numpy().reshape(-1)  # the same memory
+        self._blocks = (parameters.theta, parameters.gradient, self.first_moment, self.second_moment)
+        # The same memory in rows, one for each agent and group: a row that shall not move is left out of a step.
+        self._rows = [list(block.flatten(0, 1).unbind(0)) for block in self._blocks]
+        self._row_steps = self.steps.numpy().reshape(-1)
 
     def zero_gradient(self) -> None:
         self.parameters.zero_gradient()
@@ -50,35 +50,35 @@ class Adam:
         """
         gradient, groups = self.parameters.gradient, self.parameters.groups
         # A handful of numbers for each agent: plain Python is quicker with them than a tensor operation for each step.
-        squares = gradient.square().sum(2).tolist()
-        norms = [sqrt(sum(of_groups)) for of_groups in squares]
-        highest = max_norm.tolist()
-        scales = [1.0] * len(self._step_counts)
-        rows_by_rate: dict[float, list[int]] = defaultdict(list)
+        norms_of_groups = torch.linalg.vector_norm(gradient, dim=2).tolist()
+        norms = [hypot(*of_groups) for of_groups in norms_of_groups]
+        highest, steps = max_norm.tolist(), self._row_steps.tolist()
+        scales = [1.0] * len(steps)
+        together: dict[tuple[float, float], list[int]] = defaultdict(list)
         for g, group in enumerate(groups):
             for a, (moves, rate) in enumerate(zip(active[group].tolist(), learning_rate[group].tolist(), strict=True)):
                 row = a * len(groups) + g
-                norm = norms[a] if clip_together else sqrt(squares[a][g])
+                norm = norms[a] if clip_together else norms_of_groups[a][g]
                 if norm > highest[a]:
                     scales[row] = highest[a] / norm
                 if moves and isfinite(norms[a]):
-                    rows_by_rate[rate].append(row)
+                    together[rate, steps[row]].append(row)
         gradient.mul_(torch.tensor(scales).view(-1, len(groups), 1))
-        for rate, rows in rows_by_rate.items():
-            self._fused(rate, sorted(rows))
+        for (rate, before), rows in together.items():
+            self._fused(rows, rate, before + 1)
         return torch.tensor(norms)
 
-    def _fused(self, rate: float, rows: list[int]) -> None:
-        """Torch's own Adam, which goes through memory once. It takes lists of tensors and one learning rate."""
-        self._step_counts[rows] += 1
-        theta, gradient, first, second, steps = ([block[row] for row in rows] for block in self._rows)
+    def _fused(self, rows: list[int], rate: float, step: float) -> None:
+        """Torch's own Adam, which goes through memory once, on rows that share the learning rate and the step count."""
+        self._row_steps[rows] = step
+        if len(rows) == len(self._row_steps):
+            lists = [[block] for block in self._blocks]
+        else:
+            lists = [[block[row] for row in rows] for block in self._rows]
         torch._fused_adam_(
-            theta,
-            gradient,
-            first,
-            second,
+            *lists,
             [],
-            steps,
+            [torch.tensor(step)] * len(lists[0]),
             lr=rate,
             beta1=self.beta1,
             beta2=self.beta2,
