@@ -66,7 +66,7 @@ def test_clip_loss_is_equation_7_on_numbers_worked_out_by_hand() -> None:
     advantage = torch.tensor([[2.0, -2.0, 2.0, -2.0, 3.0]])
     # min(r Â, clip(r, 0.8, 1.2) Â): 1.2·2, 1.5·-2, 0.5·2, 0.8·-2, 1.1·3
     expected = -torch.tensor([2.4 - 3.0 + 1.0 - 1.6 + 3.3]) / 5
-    loss = clip_loss(ratio.log(), torch.zeros(1, 5), advantage, torch.tensor([0.2]))
+    loss = clip_loss(ratio.log(), advantage, torch.tensor([0.2]))
     torch.testing.assert_close(loss, expected)
 
 
@@ -78,7 +78,7 @@ def test_the_surrogate_raises_good_actions_and_stops_outside_the_clip(
 ) -> None:
     """The sign of d loss / d log π: negative raises the action's probability."""
     log_prob = torch.tensor([[ratio]]).log().requires_grad_()
-    loss = clip_loss(log_prob, torch.zeros(1, 1), torch.tensor([[advantage]]), torch.tensor([0.2]))
+    loss = clip_loss(log_prob, torch.tensor([[advantage]]), torch.tensor([0.2]))
     loss.sum().backward()
     assert log_prob.grad is not None
     assert np.sign(log_prob.grad.item()) == moves
@@ -86,7 +86,7 @@ def test_the_surrogate_raises_good_actions_and_stops_outside_the_clip(
 
 def test_each_agent_has_its_own_clip_range() -> None:
     log_ratio = torch.full((2, 1), 1.5).log()
-    loss = clip_loss(log_ratio, torch.zeros(2, 1), torch.ones(2, 1), torch.tensor([0.2, 0.4]))
+    loss = clip_loss(log_ratio, torch.ones(2, 1), torch.tensor([0.2, 0.4]))
     torch.testing.assert_close(loss, torch.tensor([-1.2, -1.4]))
 
 

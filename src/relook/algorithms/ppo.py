@@ -227,16 +227,13 @@ PRESETS = {
 
 
 def clip_loss(
-    log_prob: Float[Tensor, "A B"],
-    log_prob_old: Float[Tensor, "A B"],
-    advantage: Float[Tensor, "A B"],
-    clip: Float[Tensor, " A"],
+    log_ratio: Float[Tensor, "A B"], advantage: Float[Tensor, "A B"], clip: Float[Tensor, " A"]
 ) -> Float[Tensor, " A"]:
-    """-E[min(r Â, clip(r, 1-ε, 1+ε) Â)], Eq. 7.
+    """-E[min(r Â, clip(r, 1-ε, 1+ε) Â)] with r = π(a|s) / π_old(a|s), Eq. 7.
 
     The minimum only ever meets the bound on the side that the advantage pushes to: 1+ε for Â > 0, 1-ε for Â < 0.
     """
-    ratio = (log_prob - log_prob_old).exp()
+    ratio = log_ratio.exp()
     bound = 1 + torch.copysign(expand(clip, 2), advantage)
     return -torch.clamp_max(ratio * advantage, bound * advantage).mean(1)
 
@@ -309,7 +306,8 @@ def gradient_step(
     """One minibatch: every agent that is active, and whose KL has not passed 1.5 × the target, makes one step."""
     advantage = normalised(batch.advantage) if config.normalise_advantages else batch.advantage
     log_prob, entropy, value = ac.evaluate(batch.observation, batch.action)
-    policy_loss = clip_loss(log_prob, batch.log_prob, advantage, h.clip)
+    log_ratio = log_prob - batch.log_prob
+    policy_loss = clip_loss(log_ratio, advantage, h.clip)
     value_error = value_loss(value, batch.value, batch.target, h.finite("value_clip"))
     loss = policy_loss + h.value_coefficient * value_error
     if h.any("entropy_coefficient"):
@@ -317,7 +315,7 @@ def gradient_step(
     optimiser.zero_gradient()
     torch.autograd.backward(loss, torch.ones_like(loss))  # of a sum of independent losses
 
-    log_ratio = log_prob.detach() - batch.log_prob
+    log_ratio = log_ratio.detach()
     moving = active if h.finite("target_kl") is None else active & (kl(log_ratio) <= 1.5 * h.target_kl)
     gradient_norm = optimiser.step(
         {"policy": h.learning_rate, "value": h.learning_rate * h.value_learning_rate_factor},
@@ -341,11 +339,12 @@ def update(
     Returns diagnostics, averaged over the minibatches in which an agent took part.
     """
     before, active = ac.parameters.theta.clone(), alive
+    all_may_stop = config.kl_stops == "both" and h.finite("target_kl") is not None
     steps: list[Step] = []
     for batch in batches:
         steps.append(gradient_step(ac, optimiser, batch, alive, active, config, h))
         active = steps[-1].moved
-        if config.kl_stops == "both" and not active.any():
+        if all_may_stop and not active.any():
             break
     return update_diagnostics(steps, h) | {"step_size": ac.relative_distance(before)}
 

@@ -17,7 +17,7 @@ def categorical_sample(logits: Float[Tensor, "*batch n"], uniform: Float[Tensor,
     The last categories may be impossible (probability 0): on the scale of the sum of all, which need not be 1, the
     number stays below them.
     """
-    cumulative = (logits - logits.amax(-1, keepdim=True)).exp().cumsum(-1)
+    cumulative = logits.softmax(-1).cumsum(-1)
     return (uniform.unsqueeze(-1) * cumulative[..., -1:] >= cumulative).sum(-1)
 
 

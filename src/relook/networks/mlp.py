@@ -71,9 +71,7 @@ class MLP:
         views: dict[str, Tensor] = {}
         for g, (group, widths) in enumerate(zip(self.groups, self._widths, strict=True)):
             for i, (rows, columns) in enumerate(pairwise(widths)):
-                weight, bias = (
-                    parameters[f"{i}/{part}"].detach()[g :: len(self.groups)] for part in ("weight", "bias")
-                )
+                weight, bias = (parameters.of_group(f"{i}/{part}", g) for part in ("weight", "bias"))
                 views |= {f"{group}/{i}/weight": weight[:, :rows, :columns], f"{group}/{i}/bias": bias[:, 0, :columns]}
         return views
 
@@ -92,7 +90,7 @@ class MLP:
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         """The output of one group's networks alone, without gradients; O is that group's."""
         g = self.groups.index(group)
-        output = self._forward(pad_rows(x), [parameters[name][g :: len(self.groups)] for name in self.shapes])
+        output = self._forward(pad_rows(x), [parameters.of_group(name, g) for name in self.shapes])
         return output[:, : x.shape[1], : self.outputs[g]]
 
     def _forward(self, x: Float[Tensor, "M B I"], tensors: Sequence[Tensor]) -> Float[Tensor, "M B O"]:

@@ -45,8 +45,11 @@ class Parameters:
         self.theta: Float[Tensor, "A G P"] = torch.zeros(agents, len(self.groups), width)
         self.gradient: Float[Tensor, "A G P"] = torch.zeros_like(self.theta)
         self._tensors: dict[str, Tensor] = {}
+        self._of_group: dict[str, list[Tensor]] = {}
         everywhere: int | slice = slice(None)
         self._add(shapes, everywhere, 0)
+        for name in shapes:
+            self._of_group[name] = [self._tensors[name].detach()[g :: len(self.groups)] for g in range(len(groups))]
         for group, more in own.items():
             self._add(more, self.groups.index(group), common)
 
@@ -60,6 +63,10 @@ class Parameters:
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
+
+    def of_group(self, name: str, group: int) -> Tensor:
+        """A view [A, …] of one group's share of a tensor that every group has, without gradients."""
+        return self._of_group[name][group]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
