@@ -28,7 +28,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import layer_norm
+from torch import layer_norm
 
 from relook.buffers import Rollout
 from relook.buffers.rollout import Minibatch
@@ -226,16 +226,21 @@ PRESETS = {
 }
 
 
+# Losses are given for each sample, and their slope is how the mean over the samples changes with each log π(a|s) or V(s).
+# `Evaluation.backward` goes on from there; autograd would do the same, in more time than the rest of a minibatch takes.
+
+
 def clip_loss(
     log_ratio: Float[Tensor, "A B"], advantage: Float[Tensor, "A B"], clip: Float[Tensor, " A"]
-) -> Float[Tensor, " A"]:
-    """-E[min(r Â, clip(r, 1-ε, 1+ε) Â)] with r = π(a|s) / π_old(a|s), Eq. 7.
+) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
+    """-min(r Â, clip(r, 1-ε, 1+ε) Â) with r = π(a|s) / π_old(a|s), Eq. 7; and the slope of its mean by log π(a|s).
 
-    The minimum only ever meets the bound on the side that the advantage pushes to: 1+ε for Â > 0, 1-ε for Â < 0.
+    The minimum only ever meets the bound on the side that the advantage pushes to: 1+ε for Â > 0, 1-ε for Â < 0. As
+    r = e^(log r), the slope is -r Â / B, and 0 beyond the bound.
     """
-    ratio = log_ratio.exp()
-    bound = 1 + torch.copysign(expand(clip, 2), advantage)
-    return -torch.clamp_max(ratio * advantage, bound * advantage).mean(1)
+    bound = (1 + torch.copysign(expand(clip, 2), advantage)) * advantage
+    surrogate = log_ratio.exp() * advantage
+    return -torch.minimum(surrogate, bound), torch.where(surrogate < bound, surrogate, 0.0) / -surrogate.shape[1]
 
 
 def value_loss(
@@ -243,14 +248,20 @@ def value_loss(
     value_old: Float[Tensor, "A B"],
     target: Float[Tensor, "A B"],
     value_clip: Float[Tensor, " A"] | None = None,
-) -> Float[Tensor, " A"]:
-    """E[(V - target)²], Eq. 9; where `value_clip` is finite, the worse of it and that of V held near V_old."""
-    squares = (value - target).square()
+) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
+    """(V - target)², Eq. 9, and the slope of its mean by V.
+
+    Where `value_clip` is finite, the worse of it and that of V held near V_old, which does not change with V any more.
+    """
+    error = value - target
+    squares, slope = error.square(), error * (2 / error.shape[1])
     if value_clip is not None:
         reach = expand(value_clip, 2)
         near = value_old + torch.minimum(torch.maximum(value - value_old, -reach), reach)
-        squares = torch.where(torch.isfinite(reach), torch.maximum(squares, (near - target).square()), squares)
-    return squares.mean(1)
+        held = torch.where(torch.isfinite(reach), (near - target).square(), 0.0)
+        slope = torch.where(held > squares, 0.0, slope)
+        squares = torch.maximum(squares, held)
+    return squares, slope
 
 
 def normalised(advantage: Float[Tensor, "A B"]) -> Float[Tensor, "A B"]:
@@ -270,11 +281,15 @@ class Estimates(NamedTuple):
 
 def estimate(ac: ActorCritic, rollout: Rollout, reward: Float[Tensor, "A T N"], h: Hyperparameters) -> Estimates:
     """What π_old and V say of a rollout, before they are changed; `reward` is on the scale that is to be learned."""
+    fields, parts = (rollout.observation, rollout.action, rollout.next_observation), []
     with torch.no_grad():
-        log_prob, _, value = ac.evaluate(rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2))
-    value, next_value = value.view_as(reward), ac.value(rollout.next_observation.flatten(1, 2)).view_as(reward)
+        # A few hundred samples at a time: their activations fit into the processor's cache.
+        for observation, action, led_to in zip(*(x.flatten(1, 2).split(512, 1) for x in fields), strict=True):
+            now = ac.evaluate(observation, action)
+            parts.append((now.log_prob, now.value, ac.value(led_to)))
+    log_prob, value, next_value = (torch.cat(x, 1).view_as(reward) for x in zip(*parts, strict=True))
     advantage = gae(reward, value, next_value, rollout.terminated, rollout.truncated, h.discount, h.gae_lambda)
-    return Estimates(log_prob.view_as(reward), value, advantage, target=advantage + value)
+    return Estimates(log_prob, value, advantage, target=advantage + value)
 
 
 class Step(NamedTuple):
@@ -282,9 +297,9 @@ class Step(NamedTuple):
 
     took_part: Bool[Tensor, " A"]
     moved: Bool[Tensor, " A"]
-    policy_loss: Float[Tensor, " A"]
-    value_loss: Float[Tensor, " A"]
-    gradient_norm: Float[Tensor, " A"]
+    gradient_norm: list[float]
+    policy_loss: Float[Tensor, "A B"]
+    value_loss: Float[Tensor, "A B"]
     entropy: Float[Tensor, "A B"]
     log_ratio: Float[Tensor, "A B"]
 
@@ -305,17 +320,13 @@ def gradient_step(
 ) -> Step:
     """One minibatch: every agent that is active, and whose KL has not passed 1.5 × the target, makes one step."""
     advantage = normalised(batch.advantage) if config.normalise_advantages else batch.advantage
-    log_prob, entropy, value = ac.evaluate(batch.observation, batch.action)
-    log_ratio = log_prob - batch.log_prob
-    policy_loss = clip_loss(log_ratio, advantage, h.clip)
-    value_error = value_loss(value, batch.value, batch.target, h.finite("value_clip"))
-    loss = policy_loss + h.value_coefficient * value_error
-    if h.any("entropy_coefficient"):
-        loss = loss - h.entropy_coefficient * entropy.mean(1)
-    optimiser.zero_gradient()
-    torch.autograd.backward(loss, torch.ones_like(loss))  # of a sum of independent losses
+    now = ac.evaluate(batch.observation, batch.action)
+    log_ratio = now.log_prob - batch.log_prob
+    policy_loss, by_log_prob = clip_loss(log_ratio, advantage, h.clip)
+    value_error, by_value = value_loss(now.value, batch.value, batch.target, h.finite("value_clip"))
+    by_entropy = -expand(h.entropy_coefficient / log_ratio.shape[1], 2) if h.any("entropy_coefficient") else None
+    now.backward(by_log_prob, expand(h.value_coefficient, 2) * by_value, by_entropy)
 
-    log_ratio = log_ratio.detach()
     moving = active if h.finite("target_kl") is None else active & (kl(log_ratio) <= 1.5 * h.target_kl)
     gradient_norm = optimiser.step(
         {"policy": h.learning_rate, "value": h.learning_rate * h.value_learning_rate_factor},
@@ -323,7 +334,7 @@ def gradient_step(
         max_norm=h.max_gradient_norm,
         clip_together=config.clip_together,
     )
-    return Step(active, moving, policy_loss.detach(), value_error.detach(), gradient_norm, entropy.detach(), log_ratio)
+    return Step(active, moving, gradient_norm, policy_loss, value_error, now.entropy, log_ratio)
 
 
 def update(
@@ -354,13 +365,13 @@ def update_diagnostics(steps: Sequence[Step], h: Hyperparameters) -> dict[str, F
     measured: dict[str, list[Tensor]] = defaultdict(list)
     for size in sorted({step.log_ratio.shape[1] for step in steps}):  # the last of an epoch may be smaller
         alike = [step for step in steps if step.log_ratio.shape[1] == size]
-        stacked = {name: torch.stack(x) for name, x in zip(Step._fields, zip(*alike, strict=True), strict=True)}
+        columns = zip(Step._fields, zip(*alike, strict=True), strict=True)
+        stacked = {name: torch.stack(x) if isinstance(x[0], Tensor) else torch.tensor(x) for name, x in columns}
         log_ratio = stacked.pop("log_ratio")
         stacked["kl"] = kl(log_ratio)
         stacked["clip_fraction"] = ((log_ratio.exp() - 1).abs() > expand(h.clip, 2)).float().mean(-1)
-        stacked["entropy"] = stacked["entropy"].mean(-1)
         for name, x in stacked.items():
-            measured[name].append(x)
+            measured[name].append(x.mean(-1) if x.ndim == 3 else x)  # over samples
     whole = {name: torch.cat(x) for name, x in measured.items()}
     took_part, updates = whole.pop("took_part"), whole.pop("moved").sum(0)
     means = {name: torch.where(took_part, x, 0.0).sum(0) / took_part.sum(0) for name, x in whole.items()}

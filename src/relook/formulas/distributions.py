@@ -6,7 +6,6 @@ action's components, the last axis of an action, are summed: the components are 
 
 from math import e, log, pi
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -21,12 +20,34 @@ def categorical_sample(logits: Float[Tensor, "*batch n"], uniform: Float[Tensor,
     return (uniform.unsqueeze(-1) * cumulative[..., -1:] >= cumulative).sum(-1)
 
 
-def categorical_log_prob_and_entropy(
-    logits: Float[Tensor, "*batch K n"], category: Int[Tensor, "*batch K"]
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Σ_k log p_k(category_k), and the entropy Σ_k H_k with H = -Σ p log p in nats, of K independent choices."""
-    log_p = torch.log_softmax(logits, -1)
-    return log_p.gather(-1, category.unsqueeze(-1)).sum((-2, -1)), -(log_p.exp() * log_p).sum((-2, -1))
+def categorical_log_prob(
+    log_p: Float[Tensor, "*batch K n"], category: Int[Tensor, "*batch K"]
+) -> Float[Tensor, "*batch"]:
+    """Σ_k log p_k(category_k) of K independent choices; `log_p` is log softmax of their logits."""
+    return log_p.gather(-1, category.unsqueeze(-1)).sum((-2, -1))
+
+
+def categorical_entropy(log_p: Float[Tensor, "*batch K n"]) -> Float[Tensor, "*batch"]:
+    """Σ_k H_k of K independent choices, with H = -Σ p log p in nats."""
+    return -(log_p.exp() * log_p).sum((-2, -1))
+
+
+def categorical_slope(
+    log_p: Float[Tensor, "*batch K n"],
+    category: Int[Tensor, "*batch K"],
+    by_log_prob: Float[Tensor, "*batch"],
+    by_entropy: Float[Tensor, "*batch"] | None = None,
+) -> Float[Tensor, "*batch K n"]:
+    """By the chain rule: what a number changes with the logits, if it changes so much with log-probability and entropy.
+
+    ∂ log p_c / ∂ logit_i = 1[i = c] - p_i, and ∂H / ∂ logit_i = -p_i (log p_i + H).
+    """
+    p, weight = log_p.exp(), by_log_prob[..., None, None]
+    slope = (p * -weight).scatter_add_(-1, category.unsqueeze(-1), weight.expand(*category.shape, 1))
+    if by_entropy is not None:
+        entropy = -(p * log_p).sum(-1, keepdim=True)
+        slope -= p * (log_p + entropy) * by_entropy[..., None, None]
+    return slope
 
 
 def gaussian_log_prob(
@@ -35,6 +56,21 @@ def gaussian_log_prob(
     """Log density of a diagonal Gaussian: Σ -½ z² - log σ - ½ log 2π over its d components, with z = (x - mean) / σ."""
     z = (x - mean) * (-log_std).exp()
     return -(0.5 * z.square() + log_std).sum(-1) - 0.5 * log(2 * pi) * x.shape[-1]
+
+
+def gaussian_slopes(
+    x: Float[Tensor, "*batch d"],
+    mean: Float[Tensor, "*batch d"],
+    log_std: Float[Tensor, "*#batch d"],
+    by_log_prob: Float[Tensor, "*batch"],
+) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch d"]]:
+    """By the chain rule: what a number changes with mean and log σ, if it changes so much with the log density.
+
+    ∂ log p / ∂ mean = z / σ, and ∂ log p / ∂ log σ = z² - 1.
+    """
+    weight, precision = by_log_prob.unsqueeze(-1), (-log_std).exp()
+    z = (x - mean) * precision
+    return z * precision * weight, (z.square() - 1) * weight
 
 
 def gaussian_entropy(log_std: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:

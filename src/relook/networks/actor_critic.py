@@ -1,7 +1,7 @@
 """A policy and a value function, for all agents of a population."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from relook.envs.vector import Spaces
 from relook.errors import RelookError
-from relook.networks.mlp import MLP
+from relook.networks.mlp import MLP, Backward
 from relook.networks.policies import policy_for
 from relook.population import Agents, ObservationNormaliser, Parameters
 from relook.population.parameters import Shapes
@@ -33,13 +33,29 @@ class Networks(Protocol):
         """Views [A, …] of everything that is learned, named `group/…`."""
         ...
 
-    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[Float[Tensor, "A B _"], ...]:
-        """The outputs [A, B, O] of both networks."""
+    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[tuple[Tensor, ...], Backward]:
+        """The outputs [A, B, O] of both networks, and a function that takes a loss's slopes by them and writes
+        its slope by θ into ∂θ. The outputs are detached.
+        """
         ...
 
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         """The output of one network, without gradients."""
         ...
+
+
+class Evaluation(NamedTuple):
+    """What policy and value function say of given observations and actions."""
+
+    log_prob: Float[Tensor, "A B"]
+    """log π(a|s)"""
+    entropy: Float[Tensor, "A B"]
+    """Entropy of π(·|s)."""
+    value: Float[Tensor, "A B"]
+    """V(s)"""
+    backward: Callable[..., None]
+    """`backward(by_log_prob, by_value, by_entropy=None)` takes a loss's slopes [A, B] by these numbers, and writes
+    its slope by θ into ∂θ: the chain rule from here on. No autograd is needed for it, nor recorded."""
 
 
 class ActorCritic:
@@ -135,12 +151,15 @@ class ActorCritic:
         """V(s), without gradients."""
         return self.networks.one(self.parameters, "value", self._normalised(observation)).squeeze(-1)
 
-    def evaluate(
-        self, observation: Float[Tensor, "A B D"], action: Tensor
-    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"], Float[Tensor, "A B"]]:
+    def evaluate(self, observation: Float[Tensor, "A B D"], action: Tensor) -> Evaluation:
         """Log π(a|s) of given actions, the entropy of π(·|s), and V(s), from one pass through both networks."""
-        output, value = self.networks(self.parameters, self._normalised(observation))
-        return *self.policy.log_prob_and_entropy(self.parameters, output, action), value.squeeze(-1)
+        (output, value), networks_backward = self.networks(self.parameters, self._normalised(observation))
+        judged = self.policy.evaluate(self.parameters, output, action)
+
+        def backward(by_log_prob: Tensor, by_value: Tensor, by_entropy: Tensor | None = None) -> None:
+            networks_backward([judged.backward(by_log_prob, by_entropy), by_value.unsqueeze(-1)])
+
+        return Evaluation(judged.log_prob, judged.entropy, value.squeeze(-1), backward)
 
     def relative_distance(self, before: Float[Tensor, "A G P"]) -> Float[Tensor, " A"]:
         """‖θ - θ_before‖ / ‖θ_before‖ of both groups together."""

@@ -10,10 +10,20 @@ from torch import Tensor
 
 from relook.errors import WrongRequest
 from relook.population import Agents, Parameters, linear, pad_rows, padded_width, stream
+from relook.population.layers import linear_slope_by_input, linear_slopes
 from relook.population.parameters import Shapes
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
-"""Both map 0 to 0, which keeps the units that pad a width silent; and both are bit-exact at every length."""
+Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": (torch.tanh_, torch.ops.aten.tanh_backward),
+    "relu": (torch.relu_, lambda slope, y: torch.ops.aten.threshold_backward(slope, y, 0.0)),
+}
+"""y = f(x), in place; and a loss's slope by x from its slope by y and y itself. Both map 0 to 0, which keeps the units
+that pad a width silent; and both are bit-exact at every length."""
+
+
+Backward = Callable[[Sequence[Tensor]], None]
+"""Takes the slopes [A, B, O] of a loss by the outputs of some networks, and writes its slope by θ into ∂θ."""
 
 
 class MLP:
@@ -40,7 +50,8 @@ class MLP:
         if any(width < 1 for width in hidden):
             raise WrongRequest(f"expected hidden layers of at least one unit; found {list(hidden)}")
         self.groups, self.outputs = tuple(groups), tuple(outputs)
-        self._activation, self._output_gains = ACTIVATIONS[activation], tuple(output_gains)
+        self._activation, self._activation_slope = ACTIVATIONS[activation]
+        self._output_gains = tuple(output_gains)
         self._widths = [(inputs, *hidden, width) for width in outputs]
         stored = (inputs, *(padded_width(width) for width in hidden), max(outputs))
         self.layers = range(len(stored) - 1)
@@ -75,29 +86,49 @@ class MLP:
                 views |= {f"{group}/{i}/weight": weight[:, :rows, :columns], f"{group}/{i}/bias": bias[:, 0, :columns]}
         return views
 
-    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[Float[Tensor, "A B _"], ...]:
-        """The output [A, B, O] of each group, O being that group's."""
-        rows = x.shape[1]
-        repeated = torch.stack([pad_rows(x)] * len(self.groups), 1).flatten(0, 1)
-        output = self._forward(repeated, [parameters[name] for name in self.shapes])
-        parts = output.view(len(x), len(self.groups), *output.shape[1:]).unbind(1)
-        return tuple(
-            part if part.shape[1:] == (rows, width) else part[:, :rows, :width]
-            for part, width in zip(parts, self.outputs, strict=True)
-        )
+    @torch.no_grad()
+    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[tuple[Tensor, ...], Backward]:
+        """The output [A, B, O] of each group, O being that group's, and the way back.
+
+        The way back is written out: where networks are small, autograd's book-keeping takes longer than their matrices.
+        """
+        agents, rows, groups = len(x), x.shape[1], len(self.groups)
+        inputs = [torch.stack([pad_rows(x)] * groups, 1).flatten(0, 1)]
+        tensors = [parameters[name] for name in self.shapes]
+        output = self._forward(inputs, tensors)
+
+        @torch.no_grad()
+        def backward(slopes: Sequence[Tensor]) -> None:
+            slope = torch.zeros_like(output)
+            by_group = slope.view(agents, groups, *slope.shape[1:])
+            for g, (of_group, width) in enumerate(zip(slopes, self.outputs, strict=True)):
+                by_group[:, g, :rows, :width] = of_group
+            for i in reversed(self.layers):
+                weight = tensors[2 * i]
+                by_weight, by_bias = linear_slopes(inputs[i], weight, slope)
+                parameters.gradient_of(f"{i}/weight").copy_(by_weight)
+                parameters.gradient_of(f"{i}/bias").copy_(by_bias)
+                if i:
+                    slope = self._activation_slope(linear_slope_by_input(weight, slope), inputs[i])
+
+        parts = output.view(agents, groups, *output.shape[1:]).unbind(1)
+        return tuple(part[:, :rows, :width] for part, width in zip(parts, self.outputs, strict=True)), backward
 
     @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         """The output of one group's networks alone, without gradients; O is that group's."""
         g = self.groups.index(group)
-        output = self._forward(pad_rows(x), [parameters.of_group(name, g) for name in self.shapes])
+        output = self._forward([pad_rows(x)], [parameters.of_group(name, g) for name in self.shapes])
         return output[:, : x.shape[1], : self.outputs[g]]
 
-    def _forward(self, x: Float[Tensor, "M B I"], tensors: Sequence[Tensor]) -> Float[Tensor, "M B O"]:
-        """M networks; their weights [M, I, O] and biases [M, 1, O] alternate."""
+    def _forward(self, inputs: list[Tensor], tensors: Sequence[Tensor]) -> Float[Tensor, "M B O"]:
+        """The output of M networks, whose weights [M, I, O] and biases [M, 1, O] alternate.
+
+        `inputs` holds the first layer's input [M, B, I]; those of the others are appended to it.
+        """
         for weight, bias in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
-            x = self._activation(linear(x, weight, bias))
-        return linear(x, tensors[-2], tensors[-1])
+            inputs.append(self._activation(linear(inputs[-1], weight, bias)))
+        return linear(inputs[-1], tensors[-2], tensors[-1])
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 from relook.envs.vector import Spaces
 from relook.errors import WrongRequest
 from relook.networks.actor_critic import GROUPS, ActorCritic
+from relook.networks.mlp import Backward
 from relook.population import Agents, Parameters, stream
 from relook.population.parameters import Shapes
 
@@ -96,8 +97,16 @@ class ModuleNetworks:
     def learned(self, parameters: Parameters) -> dict[str, Tensor]:
         return {name: parameters[name].detach() for group in GROUPS for name in self.own[group]} | self._constants
 
-    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[Float[Tensor, "A B _"], ...]:
-        return tuple(self._outputs(parameters, group, x) for group in GROUPS)
+    def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[tuple[Tensor, ...], Backward]:
+        outputs = tuple(self._outputs(parameters, group, x) for group in GROUPS)
+
+        def backward(slopes: Sequence[Tensor]) -> None:
+            for own in self.own.values():
+                for name in own:
+                    parameters.gradient_of(name).zero_()
+            torch.autograd.backward(outputs, slopes)
+
+        return tuple(output.detach() for output in outputs), backward
 
     @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:

@@ -5,7 +5,8 @@ log-probabilities and entropies. Actions are those of `relook.envs.ActionSpace`:
 [-1, 1] stands for the bounds.
 """
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,15 +14,28 @@ from torch import Tensor
 
 from relook.envs.spaces import Choices, Continuous
 from relook.formulas.distributions import (
-    categorical_log_prob_and_entropy,
+    categorical_entropy,
+    categorical_log_prob,
     categorical_sample,
+    categorical_slope,
     gaussian_entropy,
     gaussian_log_prob,
+    gaussian_slopes,
 )
 from relook.population import Agents, Parameters
 
 IMPOSSIBLE = -1e30
 """Logit of an option that does not exist: its probability is exactly 0, and 0 times it is 0, not NaN."""
+
+
+class Judgement(NamedTuple):
+    """What a policy says of given actions."""
+
+    log_prob: Float[Tensor, "A B"]
+    entropy: Float[Tensor, "A B"]
+    backward: Callable[[Tensor, Tensor | None], Tensor]
+    """From the slopes [A, B] of a loss by log-probability and entropy (None for 0) to its slope [A, B, O] by the
+    output. Writes into ∂θ what belongs to what the policy learns beside its network."""
 
 
 @runtime_checkable
@@ -35,7 +49,7 @@ class Policy(Protocol):
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]: ...
     def sample(self, parameters: Parameters, output: Tensor, noise: Tensor) -> Tensor: ...
     def mode(self, output: Tensor) -> Tensor: ...
-    def log_prob_and_entropy(self, parameters: Parameters, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]: ...
+    def evaluate(self, parameters: Parameters, output: Tensor, action: Tensor) -> "Judgement": ...
 
 
 class CategoricalPolicy:
@@ -55,6 +69,7 @@ class CategoricalPolicy:
             start += n
         self._ragged = len(set(sizes)) > 1
         self._index = torch.tensor(index)
+        self._options = torch.tensor([i for i, output in enumerate(index) if output < self.outputs])
 
     def initialise(self, parameters: Parameters) -> None:
         """A categorical policy learns nothing beside its network."""
@@ -77,10 +92,16 @@ class CategoricalPolicy:
     def mode(self, output: Float[Tensor, "A B O"]) -> Int[Tensor, "A B K"]:
         return self.logits(output).argmax(-1)
 
-    def log_prob_and_entropy(
+    def evaluate(
         self, parameters: Parameters, output: Float[Tensor, "A B O"], action: Int[Tensor, "A B K"]
-    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
-        return categorical_log_prob_and_entropy(self.logits(output), action)
+    ) -> Judgement:
+        log_p = self.logits(output).log_softmax(-1)
+
+        def backward(by_log_prob: Tensor, by_entropy: Tensor | None = None) -> Tensor:
+            slope = categorical_slope(log_p, action, by_log_prob, by_entropy).flatten(-2)
+            return slope[..., self._options] if self._ragged else slope
+
+        return Judgement(categorical_log_prob(log_p, action), categorical_entropy(log_p), backward)
 
 
 class GaussianPolicy:
@@ -107,12 +128,20 @@ class GaussianPolicy:
     def mode(self, output: Float[Tensor, "A B K"]) -> Float[Tensor, "A B K"]:
         return output
 
-    def log_prob_and_entropy(
+    def evaluate(
         self, parameters: Parameters, output: Float[Tensor, "A B K"], action: Float[Tensor, "A B K"]
-    ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
-        log_std = parameters[self.LOG_STD].unsqueeze(1)
+    ) -> Judgement:
+        log_std = parameters[self.LOG_STD].detach().unsqueeze(1)
+
+        def backward(by_log_prob: Tensor, by_entropy: Tensor | None = None) -> Tensor:
+            by_mean, by_log_std = gaussian_slopes(action, output, log_std, by_log_prob)
+            if by_entropy is not None:  # it grows with log σ, one by one
+                by_log_std += by_entropy.unsqueeze(-1)
+            parameters.gradient_of(self.LOG_STD).copy_(by_log_std.sum(1))
+            return by_mean
+
         entropy = gaussian_entropy(log_std).expand(output.shape[:-1])
-        return gaussian_log_prob(action, output, log_std), entropy
+        return Judgement(gaussian_log_prob(action, output, log_std), entropy, backward)
 
 
 def policy_for(kind: Choices | Continuous, initial_log_std: float) -> Policy:

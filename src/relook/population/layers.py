@@ -35,3 +35,22 @@ def linear(
     if weight.shape[2] == 1:
         return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
     return torch.baddbmm(bias, x, weight)
+
+
+def linear_slopes(
+    x: Float[Tensor, "M B I"], weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]
+) -> tuple[Float[Tensor, "M I O"], Float[Tensor, "M 1 O"]]:
+    """What a number changes with W and b, if it changes by `slope` with X W + b."""
+    by_bias = slope.sum(1, keepdim=True)
+    if 1 in weight.shape[1:]:
+        return (x * slope).sum(1).view_as(weight), by_bias
+    return torch.bmm(x.transpose(1, 2), slope), by_bias
+
+
+def linear_slope_by_input(weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]) -> Float[Tensor, "M B I"]:
+    """What a number changes with X, if it changes by `slope` with X W + b."""
+    if weight.shape[1] == 1:
+        return (slope * weight).sum(-1, keepdim=True)
+    if weight.shape[2] == 1:
+        return slope * weight.transpose(1, 2)
+    return torch.bmm(slope, weight.transpose(1, 2))

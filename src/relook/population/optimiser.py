@@ -31,9 +31,6 @@ class Adam:
         self._rows = [list(block.flatten(0, 1).unbind(0)) for block in self._blocks]
         self._row_steps = self.steps.numpy().reshape(-1)
 
-    def zero_gradient(self) -> None:
-        self.parameters.zero_gradient()
-
     @torch.no_grad()
     def step(
         self,
@@ -42,7 +39,7 @@ class Adam:
         active: Mapping[str, Bool[Tensor, " A"]],
         max_norm: Float[Tensor, " A"],
         clip_together: bool = False,
-    ) -> Float[Tensor, " A"]:
+    ) -> list[float]:
         """Clip each agent's gradient to the norm `max_norm` (inf: never), then make one step.
 
         `learning_rate` and `active` are given for each group by its name. Each group is clipped by itself, or all
@@ -63,22 +60,26 @@ class Adam:
                     scales[row] = highest[a] / norm
                 if moves and isfinite(norms[a]):
                     together[rate, steps[row]].append(row)
-        gradient.mul_(torch.tensor(scales).view(-1, len(groups), 1))
+        if min(scales) < 1.0:
+            gradient.mul_(torch.tensor(scales).view(-1, len(groups), 1))
         for (rate, before), rows in together.items():
             self._fused(rows, rate, before + 1)
-        return torch.tensor(norms)
+        return norms
 
     def _fused(self, rows: list[int], rate: float, step: float) -> None:
         """Torch's own Adam, which goes through memory once, on rows that share the learning rate and the step count."""
         self._row_steps[rows] = step
         if len(rows) == len(self._row_steps):
-            lists = [[block] for block in self._blocks]
+            theta, gradient, first, second = ([block] for block in self._blocks)
         else:
-            lists = [[block[row] for row in rows] for block in self._rows]
+            theta, gradient, first, second = ([block[row] for row in rows] for block in self._rows)
         torch._fused_adam_(
-            *lists,
+            theta,
+            gradient,
+            first,
+            second,
             [],
-            [torch.tensor(step)] * len(lists[0]),
+            [torch.tensor(step)] * len(theta),
             lr=rate,
             beta1=self.beta1,
             beta2=self.beta2,

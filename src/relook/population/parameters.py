@@ -45,6 +45,7 @@ class Parameters:
         self.theta: Float[Tensor, "A G P"] = torch.zeros(agents, len(self.groups), width)
         self.gradient: Float[Tensor, "A G P"] = torch.zeros_like(self.theta)
         self._tensors: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
         self._of_group: dict[str, list[Tensor]] = {}
         everywhere: int | slice = slice(None)
         self._add(shapes, everywhere, 0)
@@ -58,11 +59,15 @@ class Parameters:
             columns = slice(start, start + prod(shape))
             theta, gradient = (block[:, group, columns] for block in (self.theta, self.gradient))
             self._tensors[name] = theta.view(-1, *shape).requires_grad_()
-            self._tensors[name].grad = gradient.view(-1, *shape)
+            self._tensors[name].grad = self._gradients[name] = gradient.view(-1, *shape)
             start += _stored(shape)
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
+
+    def gradient_of(self, name: str) -> Tensor:
+        """The gradient of one tensor: a view of `gradient`."""
+        return self._gradients[name]
 
     def of_group(self, name: str, group: int) -> Tensor:
         """A view [A, …] of one group's share of a tensor that every group has, without gradients."""
@@ -75,10 +80,6 @@ class Parameters:
     def set(self, name: str, value: Tensor) -> None:
         """Overwrite one tensor."""
         self._tensors[name].copy_(value)
-
-    def zero_gradient(self) -> None:
-        """Forget the gradients; they are views of one block, so that they must be cleared in place."""
-        self.gradient.zero_()
 
 
 def _stored(shape: tuple[int, ...]) -> int:
