@@ -66,8 +66,8 @@ def test_clip_loss_is_equation_7_on_numbers_worked_out_by_hand() -> None:
     advantage = torch.tensor([[2.0, -2.0, 2.0, -2.0, 3.0]])
     # min(r Â, clip(r, 0.8, 1.2) Â): 1.2·2, 1.5·-2, 0.5·2, 0.8·-2, 1.1·3
     expected = -torch.tensor([2.4 - 3.0 + 1.0 - 1.6 + 3.3]) / 5
-    loss = clip_loss(ratio.log(), advantage, torch.tensor([0.2]))
-    torch.testing.assert_close(loss, expected)
+    loss, _ = clip_loss(ratio.log(), advantage, torch.tensor([0.2]))
+    torch.testing.assert_close(loss.mean(1), expected)
 
 
 @pytest.mark.parametrize(
@@ -76,32 +76,51 @@ def test_clip_loss_is_equation_7_on_numbers_worked_out_by_hand() -> None:
 def test_the_surrogate_raises_good_actions_and_stops_outside_the_clip(
     ratio: float, advantage: float, moves: int
 ) -> None:
-    """The sign of d loss / d log π: negative raises the action's probability."""
-    log_prob = torch.tensor([[ratio]]).log().requires_grad_()
-    loss = clip_loss(log_prob, torch.tensor([[advantage]]), torch.tensor([0.2]))
-    loss.sum().backward()
-    assert log_prob.grad is not None
-    assert np.sign(log_prob.grad.item()) == moves
+    """The sign of the slope by log π: negative raises the action's probability."""
+    _, slope = clip_loss(torch.tensor([[ratio]]).log(), torch.tensor([[advantage]]), torch.tensor([0.2]))
+    assert np.sign(slope.item()) == moves
+
+
+def test_slopes_are_those_that_autograd_finds_for_the_mean_loss() -> None:
+    """Against the formulas of the papers, in float64, on both sides of every bound."""
+    rng = torch.Generator().manual_seed(0)
+    log_ratio, advantage, value, old, target = torch.randn(5, 3, 200, generator=rng, dtype=torch.float64)
+    clip, value_clip = torch.tensor([0.1, 0.2, 0.5]), torch.tensor([0.3, INF, 0.8])
+    log_ratio, value = log_ratio.requires_grad_(), value.requires_grad_()
+    low, high = 1 - clip.unsqueeze(1), 1 + clip.unsqueeze(1)
+    ratio = log_ratio.exp()
+    surrogate = -torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
+    reach = value_clip.unsqueeze(1)
+    near = old + torch.where(reach.isinf(), value - old, (value - old).clamp(-reach, reach))
+    squares = torch.maximum((value - target).square(), (near - target).square())
+    torch.autograd.backward([surrogate.mean(1).sum() + squares.mean(1).sum()])
+    for given, loss, leaf in (
+        (clip_loss(log_ratio.detach(), advantage, clip), surrogate, log_ratio),
+        (value_loss(value.detach(), old, target, value_clip), squares, value),
+    ):
+        torch.testing.assert_close(given[0], loss.detach(), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(given[1], leaf.grad, rtol=1e-6, atol=1e-6)
+        assert 0 < (given[1] == 0).sum() < given[1].numel()
 
 
 def test_each_agent_has_its_own_clip_range() -> None:
     log_ratio = torch.full((2, 1), 1.5).log()
-    loss = clip_loss(log_ratio, torch.ones(2, 1), torch.tensor([0.2, 0.4]))
-    torch.testing.assert_close(loss, torch.tensor([-1.2, -1.4]))
+    loss, _ = clip_loss(log_ratio, torch.ones(2, 1), torch.tensor([0.2, 0.4]))
+    torch.testing.assert_close(loss, torch.tensor([[-1.2], [-1.4]]))
 
 
 def test_value_loss_is_the_mean_square_and_its_clipped_kind_is_never_smaller() -> None:
     value, old, target = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 1.0]]), torch.tensor([[3.0, 0.0]])
-    torch.testing.assert_close(value_loss(value, old, target, torch.tensor([INF])), torch.tensor([0.5]))
+    torch.testing.assert_close(value_loss(value, old, target, torch.tensor([INF]))[0], torch.tensor([[0.0, 1.0]]))
     # V = 3 may only reach 1.5: its clipped error is 1.5² = 2.25, which is worse than 0.
-    torch.testing.assert_close(value_loss(value, old, target, torch.tensor([0.5])), torch.tensor([(2.25 + 1) / 2]))
+    torch.testing.assert_close(value_loss(value, old, target, torch.tensor([0.5]))[0], torch.tensor([[2.25, 1.0]]))
 
 
 def test_without_a_value_clip_the_value_loss_is_that_of_an_infinite_one() -> None:
     value, old, target = torch.randn(3, 2, 7, generator=torch.Generator().manual_seed(0))
-    loss = value_loss(value, old, target)
-    torch.testing.assert_close(loss, (value - target).square().mean(1))
-    assert equal_bits(loss, value_loss(value, old, target, torch.tensor([INF, INF])))
+    plain, infinite = value_loss(value, old, target), value_loss(value, old, target, torch.tensor([INF, INF]))
+    torch.testing.assert_close(plain, ((value - target).square(), 2 * (value - target) / 7))
+    assert all(equal_bits(x, y) for x, y in zip(plain, infinite, strict=True))
 
 
 def test_a_neighbour_that_clips_values_does_not_change_an_agent_that_does_not() -> None:
@@ -111,15 +130,13 @@ def test_a_neighbour_that_clips_values_does_not_change_an_agent_that_does_not() 
     old[0, 0] = 1e30
     results: list[tuple[Tensor, Tensor]] = []
     for agents, clip in ((1, None), (1, [INF]), (2, [INF, 0.1])):
-        own = value[:agents].clone().requires_grad_()
-        loss = value_loss(own, old[:agents], target[:agents], None if clip is None else torch.tensor(clip))
-        loss.sum().backward()
-        assert own.grad is not None
-        results.append((loss.detach()[0], own.grad[0]))
-    assert results[0][0].isfinite()
-    for loss, gradient in results[1:]:
+        bound = None if clip is None else torch.tensor(clip)
+        loss, slope = value_loss(value[:agents], old[:agents], target[:agents], bound)
+        results.append((loss[0], slope[0]))
+    assert results[0][0].isfinite().all()
+    for loss, slope in results[1:]:
         assert equal_bits(loss, results[0][0])
-        assert equal_bits(gradient, results[0][1])
+        assert equal_bits(slope, results[0][1])
 
 
 def test_kl_is_that_of_the_two_distributions() -> None:
@@ -284,8 +301,7 @@ def test_estimates_value_where_each_step_led_and_nothing_else() -> None:
     with torch.no_grad():
         now, then = (ac.value(x.flatten(1, 2)).view(2, 9, 3) for x in (rollout.observation, rollout.next_observation))
     torch.testing.assert_close(got.value, now)
-    with torch.no_grad():
-        log_prob, _, _ = ac.evaluate(rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2))
+    log_prob = ac.evaluate(rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2)).log_prob
     torch.testing.assert_close(got.log_prob, log_prob.view(2, 9, 3))
     assert not any(x.requires_grad for x in got)
     for a, n in itertools.product(range(2), range(3)):
@@ -440,9 +456,8 @@ def test_update_diagnostics_are_means_over_the_minibatches_in_which_an_agent_too
     for i, size in enumerate([10, 10, 4, 10, 10, 4]):
         took_part = torch.tensor([True, i < 4, False])
         moved = torch.tensor([True, i < 3, False])
-        losses = [torch.randn(3, generator=rng) for _ in range(3)]
-        samples = [torch.randn(3, size, generator=rng) for _ in range(2)]
-        steps.append(Step(took_part, moved, *losses, *samples))
+        norms, samples = torch.rand(3, generator=rng).tolist(), torch.randn(4, 3, size, generator=rng)
+        steps.append(Step(took_part, moved, norms, *samples))
     given = update_diagnostics(steps, Hyperparameters(agents))
     assert given.keys() == {
         "policy_loss", "value_loss", "gradient_norm", "entropy", "kl", "clip_fraction", "updates"
@@ -451,9 +466,9 @@ def test_update_diagnostics_are_means_over_the_minibatches_in_which_an_agent_too
     for a, parts in ((0, steps), (1, steps[:4])):
         rows = [
             {
-                "policy_loss": step.policy_loss[a].item(),
-                "value_loss": step.value_loss[a].item(),
-                "gradient_norm": step.gradient_norm[a].item(),
+                "gradient_norm": step.gradient_norm[a],
+                "policy_loss": step.policy_loss[a].mean().item(),
+                "value_loss": step.value_loss[a].mean().item(),
                 "entropy": step.entropy[a].mean().item(),
                 "kl": float(np.mean([np.exp(x) - 1 - x for x in step.log_ratio[a].tolist()])),
                 "clip_fraction": float(np.mean([abs(np.exp(x) - 1) > 0.3 for x in step.log_ratio[a].tolist()])),
@@ -468,9 +483,9 @@ def test_what_an_agent_did_not_take_part_in_does_not_reach_its_diagnostics() -> 
     """Not even if it was NaN."""
     agents = population(Config(), [0, 1])
     everyone, nobody_else = torch.tensor([True, True]), torch.tensor([True, False])
-    ones, odd = torch.ones(2), torch.tensor([1.0, torch.nan])
-    first = Step(everyone, everyone, ones, ones, ones, torch.ones(2, 4), torch.zeros(2, 4))
-    broken = Step(nobody_else, nobody_else, odd, odd, odd, odd.expand(4, 2).T, odd.expand(4, 2).T - 1)
+    ones, odd = torch.ones(2, 4), torch.tensor([1.0, torch.nan]).expand(4, 2).T
+    first = Step(everyone, everyone, [1.0, 1.0], ones, ones, ones, 0 * ones)
+    broken = Step(nobody_else, nobody_else, [1.0, torch.nan], odd, odd, odd, odd - 1)
     given = update_diagnostics([first, broken], Hyperparameters(agents))
     for name in ("policy_loss", "value_loss", "gradient_norm", "entropy"):
         assert given[name].tolist() == [1, 1]
@@ -535,7 +550,7 @@ def test_a_rehearsal_is_short_but_has_all_sizes_of_minibatches(
 
 CROSSINGS: dict[str, Any] = {
     "normalised": lambda advantage: advantage - advantage.mean(),
-    "value_loss": lambda value, old, target, clip=None: (value - target.mean(0)).square().mean(1),
+    "value_loss": lambda value, old, target, clip=None: ((value - target).square(), value - target.mean(0)),
     "gae": lambda reward, *rest: reward + reward.mean(0),
 }
 

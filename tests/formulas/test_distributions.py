@@ -11,10 +11,13 @@ from torch.distributions import Categorical, Normal
 from torch.nn.functional import pad
 
 from relook.formulas.distributions import (
-    categorical_log_prob_and_entropy,
+    categorical_entropy,
+    categorical_log_prob,
     categorical_sample,
+    categorical_slope,
     gaussian_entropy,
     gaussian_log_prob,
+    gaussian_slopes,
 )
 
 ALMOST_1 = 1 - 2**-24
@@ -61,14 +64,15 @@ def torchs(logits: list[Tensor], action: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def entropy_of(logits: Tensor) -> Tensor:
-    return categorical_log_prob_and_entropy(logits, torch.zeros(logits.shape[:-1], dtype=torch.int64))[1]
+    return categorical_entropy(logits.log_softmax(-1))
 
 
 @SIZES
 @pytest.mark.parametrize("batch", [(), (7,), (3, 5)], ids=str)
 def test_categorical_log_prob_and_entropy_are_sums_of_torchs(batch: tuple[int, ...], sizes: tuple[int, ...]) -> None:
     logits, action = choices(sizes, *batch)
-    log_prob, entropy = categorical_log_prob_and_entropy(filled_up(logits), action)
+    log_p = filled_up(logits).log_softmax(-1)
+    log_prob, entropy = categorical_log_prob(log_p, action), categorical_entropy(log_p)
     assert log_prob.shape == entropy.shape == batch
     expected = torchs(logits, action)
     close(log_prob, expected[0])
@@ -77,25 +81,26 @@ def test_categorical_log_prob_and_entropy_are_sums_of_torchs(batch: tuple[int, .
 
 @SIZES
 @pytest.mark.parametrize("used", USED)
-def test_the_gradient_of_categorical_log_prob_and_entropy_is_that_of_torchs(used: str, sizes: tuple[int, ...]) -> None:
-    """Every row has a weight of its own in the loss; impossible options get no gradient at all."""
+def test_the_slope_of_categorical_log_prob_and_entropy_is_that_of_torchs(used: str, sizes: tuple[int, ...]) -> None:
+    """Every row has a weight of its own in the loss; impossible options get no slope at all."""
     theirs, action = choices(sizes, 3, 5)
     for x in theirs:
         x.requires_grad_()
-    mine = filled_up([x.detach() for x in theirs]).requires_grad_()
-    weights = normal(2, 3, 5, seed=9)
-    for results in (categorical_log_prob_and_entropy(mine, action), torchs(theirs, action)):
-        parts = [f * w * x for f, w, x in zip(USED[used], weights, results, strict=True) if f]
-        torch.autograd.backward([sum(parts, torch.zeros(())).sum()])
-    assert mine.grad is not None
+    by_log_prob, by_entropy = (f * w for f, w in zip(USED[used], normal(2, 3, 5, seed=9), strict=True))
+    log_prob, entropy = torchs(theirs, action)
+    torch.autograd.backward([(by_log_prob * log_prob + by_entropy * entropy).sum()])
+    log_p = filled_up([x.detach() for x in theirs]).log_softmax(-1)
+    slope = categorical_slope(log_p, action, by_log_prob, by_entropy)
     for k, x in enumerate(theirs):
         n = x.shape[-1]
-        close(mine.grad[..., k, :n], x.grad)
-        assert (mine.grad[..., k, n:] == 0).all()
+        close(slope[..., k, :n], x.grad)
+        assert (slope[..., k, n:] == 0).all()
+    if not USED[used][1]:
+        close(categorical_slope(log_p, action, by_log_prob), slope)
 
 
 def test_the_log_prob_of_an_impossible_option_says_so() -> None:
-    log_prob, _ = categorical_log_prob_and_entropy(torch.tensor([[0.0, 1.0, IMPOSSIBLE]]), torch.tensor([2]))
+    log_prob = categorical_log_prob(torch.tensor([[0.0, 1.0, IMPOSSIBLE]]).log_softmax(-1), torch.tensor([2]))
     assert log_prob.item() < -1e29
 
 
@@ -105,16 +110,17 @@ def test_the_log_prob_of_an_impossible_option_says_so() -> None:
 )
 def test_huge_logits_give_what_their_differences_say(row: list[float], dtype: torch.dtype) -> None:
     """Infinity and NaN come neither out nor back."""
-    logits = torch.tensor([row, row, row], dtype=dtype).unsqueeze(1).requires_grad_()
-    given = categorical_log_prob_and_entropy(logits, torch.arange(3).unsqueeze(1))
+    own, category = (
+        torch.tensor([row, row, row], dtype=dtype).unsqueeze(1).log_softmax(-1),
+        torch.arange(3).unsqueeze(1),
+    )
+    given = categorical_log_prob(own, category), categorical_entropy(own)
     differences = torch.tensor(row, dtype=torch.float64) - max(row)
     log_p = differences - differences.exp().sum().log()
     entropy = -(log_p * log_p.exp()).sum()
     torch.testing.assert_close(given[0].double(), log_p, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(given[1].double(), entropy.expand(3), rtol=1e-6, atol=1e-6)
-    torch.autograd.backward([(given[0] + given[1]).sum()])
-    assert logits.grad is not None
-    assert logits.grad.isfinite().all()
+    assert categorical_slope(own, category, torch.ones(3, dtype=dtype), torch.ones(3, dtype=dtype)).isfinite().all()
 
 
 def test_the_entropy_of_a_fair_die_is_the_log_of_its_faces_and_that_of_two_dice_twice_as_much() -> None:
@@ -203,28 +209,15 @@ def test_a_log_std_that_does_not_depend_on_the_state_is_every_rows(shape: tuple[
 
 
 @LOG_STD_SHAPES
-def test_the_gradient_of_gaussian_log_prob_is_torchs(shape: tuple[int, ...]) -> None:
-    """Of x, mean and log σ; every row has a weight of its own in the loss."""
-    arguments = normal(4, 6, 3, seed=1), normal(4, 6, 3, seed=2), normal(*shape, seed=3)
-    mine, theirs = ([x.clone().requires_grad_() for x in arguments] for _ in range(2))
+def test_the_slopes_of_gaussian_log_prob_are_torchs(shape: tuple[int, ...]) -> None:
+    """Of mean and log σ; every row has a weight of its own in the loss."""
+    x, mean, log_std = normal(4, 6, 3, seed=1), normal(4, 6, 3, seed=2), normal(*shape, seed=3)
     weight = normal(4, 6, seed=4)
-    torch.autograd.backward([(gaussian_log_prob(mine[0], mine[1], mine[2]) * weight).sum()])
-    x, mean, log_std = theirs
-    distribution: Any = Normal(mean, log_std.exp().expand(4, 6, 3))
+    theirs = mean.clone().requires_grad_(), log_std.expand(4, 6, 3).clone().requires_grad_()
+    distribution: Any = Normal(theirs[0], theirs[1].exp())
     torch.autograd.backward([(distribution.log_prob(x).sum(-1) * weight).sum()])
-    for own, other in zip(mine, theirs, strict=True):
-        close(own.grad, other.grad)
-
-
-@pytest.mark.parametrize("wanted", [0, 1, 2], ids=["x", "mean", "log_std"])
-def test_the_gradient_of_one_argument_alone_is_the_same(wanted: int) -> None:
-    arguments = normal(4, 6, 3, seed=1), normal(4, 6, 3, seed=2), normal(4, 1, 3, seed=3)
-    whole = [x.clone().requires_grad_() for x in arguments]
-    single = [x.clone().requires_grad_(i == wanted) for i, x in enumerate(arguments)]
-    for x, mean, log_std in (whole, single):
-        torch.autograd.backward([gaussian_log_prob(x, mean, log_std).sum()])
-    close(single[wanted].grad, whole[wanted].grad)
-    assert [x.grad is None for x in single] == [i != wanted for i in range(3)]
+    for own, other in zip(gaussian_slopes(x, mean, log_std, weight), theirs, strict=True):
+        close(own, other.grad)
 
 
 def integral(density: Callable[[Tensor], Tensor], d: int) -> float:

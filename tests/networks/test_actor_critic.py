@@ -14,6 +14,7 @@ from torch.distributions import Categorical, Normal
 from relook.envs import ActionSpace, ObservationSpace, Spaces
 from relook.errors import RelookError
 from relook.networks import MLP, ActorCritic
+from relook.networks.mlp import Backward
 from relook.population import Agent, Agents, Parameters
 from relook.population.parameters import Shapes
 from relook.population.selfcheck import single_threaded
@@ -112,13 +113,13 @@ def test_an_evaluation_is_that_of_plain_networks_and_torchs_distributions(
     assert action.shape == (3, 7, ActionSpace(space).width)
     assert not action.requires_grad
     given = ac.evaluate(x, action)
-    for mine, other in zip(given, plain(ac, space, x, action), strict=True):
+    for mine, other in zip(given[:3], plain(ac, space, x, action), strict=True):
         assert mine.shape == (3, 7)
-        assert mine.requires_grad
+        assert not mine.requires_grad
         torch.testing.assert_close(mine.double(), other, rtol=1e-4, atol=1e-4)
     value = ac.value(x)
     assert not value.requires_grad
-    torch.testing.assert_close(value, given[2].detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(value, given.value, rtol=1e-5, atol=1e-6)
 
 
 @EVERY_SPACE
@@ -132,7 +133,7 @@ def test_an_agent_acts_and_is_valued_alone_as_among_others(space: gym.Space[Any]
     disturb(among)
     x, noise = observations(rows, 5), among.noise(population(*seeds), "explore", 0, (rows,))
     action = among.act(x, noise)
-    together = action, among.act_deterministically(x), among.value(x), *among.evaluate(x, action)
+    together = action, among.act_deterministically(x), among.value(x), *among.evaluate(x, action)[:3]
     for a in seeds:
         own = slice(a, a + 1)
         agent = population(a)
@@ -140,8 +141,8 @@ def test_an_agent_acts_and_is_valued_alone_as_among_others(space: gym.Space[Any]
         alone.load({name: tensor[own] for name, tensor in among.state().items()})
         assert torch.equal(alone.noise(agent, "explore", 0, (rows,)), noise[own])
         its = alone.act(x[own], noise[own]), alone.act_deterministically(x[own]), alone.value(x[own])
-        for mine, other in zip((*its, *alone.evaluate(x[own], action[own])), together, strict=True):
-            assert equal_bits(mine.detach()[0], other.detach()[a])
+        for mine, other in zip((*its, *alone.evaluate(x[own], action[own])[:3]), together, strict=True):
+            assert equal_bits(mine[0], other[a])
 
 
 @EVERY_SPACE
@@ -150,9 +151,9 @@ def test_the_deterministic_action_is_the_most_probable_of_many_drawn(space: gym.
     disturb(ac)
     x = observations(1).expand(3, 100, -1)
     mode = ac.act_deterministically(x)
-    best, _, _ = ac.evaluate(x, mode)
+    best = ac.evaluate(x, mode).log_prob
     action = ac.act(x, ac.noise(THREE, "explore", 0, (100,)))
-    log_prob, _, _ = ac.evaluate(x, action)
+    log_prob = ac.evaluate(x, action).log_prob
     assert (log_prob <= best + 1e-6).all()
     assert (action != mode).any()
 
@@ -165,15 +166,14 @@ def test_actions_are_drawn_from_the_policy_that_is_evaluated(space: gym.Space[An
     rows = 20_000
     x = observations(1).expand(3, rows, -1)
     action = ac.act(x, ac.noise(THREE, "explore", 0, (rows,)))
-    with torch.no_grad():
-        log_prob, entropy, _ = ac.evaluate(x, action)
+    log_prob, entropy, *_ = ac.evaluate(x, action)
     spread = log_prob.std(1) / rows**0.5
     assert ((-log_prob.mean(1) - entropy[:, 0]).abs() < 4 * spread + 1e-5).all()
 
 
 def test_the_first_policy_is_nearly_the_same_whatever_it_sees_and_values_are_not() -> None:
     ac, x = built(ACTIONS["discrete"]), observations(50)
-    _, entropy, _ = ac.evaluate(x, torch.zeros(3, 50, 1, dtype=torch.int64))
+    entropy = ac.evaluate(x, torch.zeros(3, 50, 1, dtype=torch.int64)).entropy
     assert (entropy > np.log(3) - 1e-3).all()
     assert (ac.value(x).std(1) > 0.1).all()
 
@@ -183,10 +183,14 @@ def test_each_loss_gives_gradients_to_its_own_group_only(space: gym.Space[Any]) 
     ac, x = built(space), observations(7)
     disturb(ac)
     action = ac.act(x, ac.noise(THREE, "explore", 0, (7,)))
-    log_prob, entropy, value = ac.evaluate(x, action)
-    for loss_of, loss in {"policy": log_prob, "policy's entropy": entropy, "value": value}.items():
-        ac.parameters.zero_gradient()
-        torch.autograd.backward([loss.sum()], retain_graph=True)
+    of_one, of_none = torch.ones(3, 7), torch.zeros(3, 7)
+    slopes = {
+        "policy": (of_one, of_none, None),
+        "policy's entropy": (of_none, of_none, of_one),
+        "value": (of_none, of_one, of_none),
+    }
+    for loss_of, slope in slopes.items():
+        ac.evaluate(x, action).backward(*slope)
         for g, group in enumerate(ac.parameters.groups):
             assert (ac.parameters.gradient[:, g] != 0).any(1).tolist() == [loss_of.startswith(group)] * 3
 
@@ -194,8 +198,9 @@ def test_each_loss_gives_gradients_to_its_own_group_only(space: gym.Space[Any]) 
 def test_a_loss_of_one_agent_gives_gradients_to_this_agent_only() -> None:
     ac, x = built(), observations(7)
     disturb(ac)
-    log_prob, _, value = ac.evaluate(x, ac.act(x, ac.noise(THREE, "explore", 0, (7,))))
-    torch.autograd.backward([value[1].sum() + log_prob[1].sum()])
+    slope = torch.zeros(3, 7)
+    slope[1] = 1.0
+    ac.evaluate(x, ac.act(x, ac.noise(THREE, "explore", 0, (7,)))).backward(slope, slope, slope)
     assert (ac.parameters.gradient != 0).any(2).tolist() == [[False] * 2, [True] * 2, [False] * 2]
 
 
@@ -354,13 +359,19 @@ class Affine:
     def learned(self, parameters: Parameters) -> dict[str, Tensor]:
         return {name: parameters[name].detach() for own in self.own.values() for name in own}
 
-    def __call__(self, parameters: Parameters, x: Tensor) -> tuple[Tensor, ...]:
-        policy = x @ parameters["policy/w"] + parameters["policy/b"]
-        return policy, parameters["value/b"].expand(*x.shape[:2], 1)
+    def __call__(self, parameters: Parameters, x: Tensor) -> tuple[tuple[Tensor, ...], Backward]:
+        def backward(slopes: Sequence[Tensor]) -> None:
+            parameters.gradient_of("policy/w").copy_(x.mT @ slopes[0])
+            parameters.gradient_of("policy/b").copy_(slopes[0].sum(1, keepdim=True))
+            parameters.gradient_of("value/b").copy_(slopes[1].sum(1, keepdim=True))
+
+        return (self.one(parameters, "policy", x), self.one(parameters, "value", x)), backward
 
     @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Tensor) -> Tensor:
-        return self(parameters, x)[("policy", "value").index(group)]
+        if group == "policy":
+            return x @ parameters["policy/w"] + parameters["policy/b"]
+        return parameters["value/b"].expand(*x.shape[:2], 1)
 
 
 @EVERY_SPACE
@@ -377,12 +388,11 @@ def test_networks_of_ones_own_are_asked_for_the_spaces_sizes_and_act_value_and_l
     output = x @ state["policy/w"] + state["policy/b"]
     torch.testing.assert_close(ac.act_deterministically(x), ac.policy.mode(output))
     torch.testing.assert_close(ac.value(x), state["value/b"].squeeze(2).expand(3, 7))
-    log_prob, _, value = ac.evaluate(x, ac.act(x, ac.noise(THREE, "explore", 0, (7,))))
-    torch.autograd.backward([log_prob.sum() + 2 * value.sum()])
+    ones = torch.ones(3, 7)
+    ac.evaluate(x, ac.act(x, ac.noise(THREE, "explore", 0, (7,)))).backward(ones, 2 * ones)
     for name in state:
         assert (ac.parameters.gradient[:, ["policy", "value"].index(name.split("/")[0])] != 0).any(1).all()
-    assert ac.parameters["value/b"].grad is not None
-    assert ac.parameters["value/b"].grad.tolist() == [[[14.0]]] * 3
+    assert ac.parameters.gradient_of("value/b").tolist() == [[[14.0]]] * 3
     other = built(space, population(7, 8, 9), networks=Affine)
     other.load(state)
     assert torch.equal(other.act_deterministically(x), ac.act_deterministically(x))

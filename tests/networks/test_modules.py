@@ -36,10 +36,9 @@ def built(*seeds: int) -> ActorCritic:
 
 
 def outputs_and_gradient(ac: ActorCritic, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    log_prob, _, value = ac.evaluate(x, torch.zeros(*x.shape[:2], 3))
-    ac.parameters.zero_gradient()
-    torch.autograd.backward([(log_prob + value.square()).sum()])
-    return log_prob.detach(), value.detach(), ac.parameters.gradient.clone()
+    now = ac.evaluate(x, torch.zeros(*x.shape[:2], 3))
+    now.backward(torch.ones_like(now.log_prob), 2 * now.value, 0.1 * now.value)
+    return now.log_prob, now.value, ac.parameters.gradient.clone()
 
 
 def test_an_agent_is_the_same_alone_as_among_others() -> None:
@@ -67,11 +66,12 @@ def test_outputs_and_gradients_are_those_of_the_module_itself() -> None:
     own = {name.removeprefix("value/"): tensor[0] for name, tensor in ac.state().items() if name.startswith("value/")}
     module.load_state_dict(own)
     torch.testing.assert_close(ac.value(x)[0], module(x[0]).squeeze(1))
-    _, _, value = ac.evaluate(x, torch.zeros(1, 6, 3))
-    torch.autograd.backward([value.square().sum()])
+    for _ in range(2):  # gradients are those of the last way back alone
+        now = ac.evaluate(x, torch.zeros(1, 6, 3))
+        now.backward(torch.zeros(1, 6), 2 * now.value)
     torch.autograd.backward([module(x[0]).square().sum()])
     for name, parameter in module.named_parameters():
-        torch.testing.assert_close(ac.parameters[f"value/{name}"].grad[0], parameter.grad)  # type: ignore[index]
+        torch.testing.assert_close(ac.parameters.gradient_of(f"value/{name}")[0], parameter.grad)
 
 
 def test_a_state_survives_the_round_trip_with_its_buffers() -> None:

@@ -72,7 +72,7 @@ def any_action(sizes: tuple[int, ...], rows: int, seed: int = 0) -> Tensor:
 @SIZES
 def test_categorical_log_prob_and_entropy_are_sums_over_torchs_distributions(sizes: tuple[int, ...]) -> None:
     policy, output, action = CategoricalPolicy(sizes), outputs(3, 20, sum(sizes)), any_action(sizes, 20)
-    log_prob, entropy = policy.log_prob_and_entropy(NOTHING, output, action)
+    log_prob, entropy, _ = policy.evaluate(NOTHING, output, action)
     choices = theirs(output, sizes)
     expected = sum((c.log_prob(action[..., k]) for k, c in enumerate(choices)), torch.zeros(3, 20))
     close(log_prob, expected)
@@ -83,13 +83,13 @@ def test_categorical_log_prob_and_entropy_are_sums_over_torchs_distributions(siz
 @SIZES
 def test_the_gradient_of_a_categorical_policy_is_that_of_torchs_distributions(sizes: tuple[int, ...]) -> None:
     policy, action = CategoricalPolicy(sizes), any_action(sizes, 20)
-    mine, other = (outputs(3, 20, sum(sizes)).requires_grad_() for _ in range(2))
-    log_prob, entropy = policy.log_prob_and_entropy(NOTHING, mine, action)
-    torch.autograd.backward([(log_prob + 0.3 * entropy).sum()])
+    mine, weight = outputs(3, 20, sum(sizes)), outputs(3, 20, 2, seed=4).unbind(-1)
+    other = mine.clone().requires_grad_()
+    slope = policy.evaluate(NOTHING, mine, action).backward(*weight)
     for k, choice in enumerate(theirs(other, sizes)):
-        part = choice.log_prob(action[..., k]) + 0.3 * choice.entropy()
+        part = weight[0] * choice.log_prob(action[..., k]) + weight[1] * choice.entropy()
         torch.autograd.backward([part.sum()], retain_graph=True)
-    close(mine.grad, other.grad)
+    close(slope, other.grad)
 
 
 @SIZES
@@ -112,7 +112,7 @@ def test_a_drawn_action_is_one_of_the_options_and_the_same_for_the_same_noise(si
     assert (action >= 0).all()
     assert (action < torch.tensor(sizes)).all()
     assert torch.equal(policy.sample(NOTHING, output, noise), action)
-    assert (policy.log_prob_and_entropy(NOTHING, output, action)[0] > -100).all()
+    assert (policy.evaluate(NOTHING, output, action).log_prob > -100).all()
 
 
 @SIZES
@@ -141,21 +141,19 @@ def test_an_option_that_does_not_exist_is_never_drawn(uniform: float, sizes: tup
     output = outputs(3, rows, sum(sizes), dtype=torch.float32)
     action = policy.sample(NOTHING, output, torch.full((3, rows, len(sizes)), uniform))
     assert (action < torch.tensor(sizes)).all()
-    assert (policy.log_prob_and_entropy(NOTHING, output, action)[0] > -1e6).all()
+    assert (policy.evaluate(NOTHING, output, action).log_prob > -1e6).all()
 
 
 @RAGGED
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
 def test_entropy_and_gradients_are_finite_beside_options_that_do_not_exist(size: float, sizes: tuple[int, ...]) -> None:
     policy = CategoricalPolicy(sizes)
-    output = (size * outputs(3, 10, sum(sizes), dtype=torch.float32)).requires_grad_()
-    log_prob, entropy = policy.log_prob_and_entropy(NOTHING, output, policy.mode(output))
+    output, ones = size * outputs(3, 10, sum(sizes), dtype=torch.float32), torch.ones(3, 10)
+    _, entropy, backward = policy.evaluate(NOTHING, output, policy.mode(output))
     assert entropy.isfinite().all()
     assert (entropy >= 0).all()
     assert (entropy <= sum(log(n) for n in sizes) + 1e-5).all()
-    torch.autograd.backward([(log_prob + entropy).sum()])
-    assert output.grad is not None
-    assert output.grad.isfinite().all()
+    assert backward(ones, ones).isfinite().all()
 
 
 @SIZES
@@ -181,7 +179,7 @@ def gaussian(d: int) -> tuple[GaussianPolicy, Parameters]:
 def test_gaussian_log_prob_and_entropy_are_torchs(d: int, rows: int) -> None:
     policy, parameters = gaussian(d)
     output, action = outputs(3, rows, d, dtype=torch.float32), outputs(3, rows, d, seed=1, dtype=torch.float32)
-    log_prob, entropy = policy.log_prob_and_entropy(parameters, output, action)
+    log_prob, entropy, _ = policy.evaluate(parameters, output, action)
     std = parameters[policy.LOG_STD].double().exp().unsqueeze(1).expand(3, rows, d)
     normal: Any = Normal(output.double(), std)
     expected = normal.log_prob(action.double()).sum(-1)
@@ -198,15 +196,14 @@ def test_the_gradients_of_a_gaussian_policy_are_those_of_torchs_distribution(
     """Of log σ, which every row of an agent shares, and of the mean."""
     policy, parameters = gaussian(3)
     mean, action = outputs(3, 20, 3, dtype=torch.float32), outputs(3, 20, 3, seed=1, dtype=torch.float32)
-    mine, theirs = mean.clone().requires_grad_(), mean.clone().double().requires_grad_()
-    log_prob, entropy = policy.log_prob_and_entropy(parameters, mine, action)
-    torch.autograd.backward([(of_log_prob * log_prob + of_entropy * entropy).sum()])
+    theirs, rows = mean.clone().double().requires_grad_(), outputs(3, 20, 2, seed=4, dtype=torch.float32)
+    by_log_prob, by_entropy = of_log_prob * rows[..., 0], of_entropy * rows[..., 1]
+    by_mean = policy.evaluate(parameters, mean, action).backward(by_log_prob, by_entropy if of_entropy else None)
     log_std = parameters[policy.LOG_STD].detach().double().requires_grad_()
     normal: Any = Normal(theirs, log_std.exp().unsqueeze(1).expand(3, 20, 3))
-    part = of_log_prob * normal.log_prob(action.double()) + of_entropy * normal.entropy()
+    part = normal.log_prob(action.double()).sum(-1) * by_log_prob + normal.entropy().sum(-1) * by_entropy
     torch.autograd.backward([part.sum()])
-    for own, other in ((parameters[policy.LOG_STD].grad, log_std.grad), (mine.grad, theirs.grad)):
-        assert own is not None
+    for own, other in ((parameters.gradient_of(policy.LOG_STD), log_std.grad), (by_mean, theirs.grad)):
         assert other is not None
         torch.testing.assert_close(own.double(), other, rtol=1e-4, atol=1e-4)
     assert (parameters.gradient[:, 1] == 0).all(), "log σ is the policy's own"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ def noise(seed: int, *shape: int) -> Tensor:
 
 def set_gradient(parameters: Parameters, seed: int) -> None:
     """Its size changes from step to step by two orders of magnitude: clipped at some steps, not at others."""
-    parameters.zero_gradient()
+    parameters.gradient.zero_()
     for i, name in enumerate(parameters):
         gradient = parameters[name].grad
         assert gradient is not None
@@ -118,7 +119,7 @@ def test_every_agent_moves_as_torchs_adam_and_clipping_move_it(
         rates = {group: LEARNING_RATE[group] * (1 - step / STEPS) for group in groups}
         expected = torch.stack([t.step(mine, rates, float(max_norm[t.agent]), together=together) for t in theirs])
         norm = optimiser.step(rates, active=everyone(mine), max_norm=max_norm, clip_together=together)
-        torch.testing.assert_close(norm, expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(torch.tensor(norm), expected, rtol=1e-6, atol=0)
         for t, group in product(theirs, groups):
             for name, (_, gradient) in tensors(mine, group, t.agent).items():
                 # Adam hardly tells a gradient from its multiple, so that clipping must be seen by itself.
@@ -152,7 +153,7 @@ def test_a_gradient_of_the_greatest_norm_that_is_allowed_is_not_clipped() -> Non
     mine = built("policy")
     mine.gradient[:, 0, :2] = torch.tensor([[3.0, 4.0], [6.0, 8.0], [0.0, 0.0]])
     norm = Adam(mine).step(LEARNING_RATE, active=everyone(mine), max_norm=torch.full((3,), 5.0))
-    assert norm.tolist() == [5, 10, 0]
+    assert norm == [5, 10, 0]
     assert mine.gradient[:, 0, :2].tolist() == [[3, 4], [3, 4], [0, 0]]
 
 
@@ -227,7 +228,7 @@ def test_an_agent_whose_gradient_is_not_finite_moves_in_no_group_and_the_others_
         set_gradient(mine, 2)
         mine.gradient[1, GROUPS.index(group), 3] = value
         norm = optimiser.step(LEARNING_RATE, active=everyone(mine), max_norm=MAX_NORM, clip_together=together)
-        assert norm.isfinite().tolist() == [True, value == 0.5, True]
+        assert np.isfinite(norm).tolist() == [True, value == 0.5, True]
         ends.append(all_bits(optimiser))
     assert befores[0] == befores[1]
     for key, finite in ends[0].items():
@@ -263,7 +264,7 @@ def test_nobody_moves_where_nobody_is_active() -> None:
     set_gradient(optimiser.parameters, 1)
     active = dict.fromkeys(GROUPS, torch.zeros(AGENTS, dtype=torch.bool))
     norm = optimiser.step(LEARNING_RATE, active=active, max_norm=NEVER_CLIPPED)
-    torch.testing.assert_close(norm, optimiser.parameters.gradient.flatten(1).norm(dim=1))
+    torch.testing.assert_close(torch.tensor(norm), optimiser.parameters.gradient.flatten(1).norm(dim=1))
     assert all_bits(optimiser) == before
 
 
@@ -320,11 +321,3 @@ def test_what_lies_between_tensors_stays_at_0() -> None:
     for stored in (mine.theta, optimiser.first_moment, optimiser.second_moment):
         assert (stored[unused] == 0).all()
         assert (stored[~unused] != 0).all()
-
-
-def test_zero_gradient_clears_every_group() -> None:
-    mine = built()
-    set_gradient(mine, 1)
-    assert (mine.gradient != 0).any(2).all()
-    Adam(mine).zero_gradient()
-    assert (mine.gradient == 0).all()

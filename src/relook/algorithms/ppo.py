@@ -27,8 +27,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
-from torch import layer_norm
+from torch import Tensor, layer_norm
 
 from relook.buffers import Rollout
 from relook.buffers.rollout import Minibatch
@@ -226,7 +225,7 @@ PRESETS = {
 }
 
 
-# Losses are given for each sample, and their slope is how the mean over the samples changes with each log π(a|s) or V(s).
+# Losses are given for each sample, and their slope is how the mean over samples changes with each log π(a|s) or V(s).
 # `Evaluation.backward` goes on from there; autograd would do the same, in more time than the rest of a minibatch takes.
 
 
@@ -251,14 +250,15 @@ def value_loss(
 ) -> tuple[Float[Tensor, "A B"], Float[Tensor, "A B"]]:
     """(V - target)², Eq. 9, and the slope of its mean by V.
 
-    Where `value_clip` is finite, the worse of it and that of V held near V_old, which does not change with V any more.
+    Where V is farther than `value_clip` (infinite: never) from V_old, it is the worse of this and of the same for the
+    nearest allowed value, which does not change with V.
     """
     error = value - target
     squares, slope = error.square(), error * (2 / error.shape[1])
     if value_clip is not None:
-        reach = expand(value_clip, 2)
-        near = value_old + torch.minimum(torch.maximum(value - value_old, -reach), reach)
-        held = torch.where(torch.isfinite(reach), (near - target).square(), 0.0)
+        reach, moved = expand(value_clip, 2), value - value_old
+        nearest = value_old + torch.copysign(reach, moved)
+        held = torch.where(moved.abs() > reach, (nearest - target).square(), 0.0)
         slope = torch.where(held > squares, 0.0, slope)
         squares = torch.maximum(squares, held)
     return squares, slope
@@ -324,7 +324,9 @@ def gradient_step(
     log_ratio = now.log_prob - batch.log_prob
     policy_loss, by_log_prob = clip_loss(log_ratio, advantage, h.clip)
     value_error, by_value = value_loss(now.value, batch.value, batch.target, h.finite("value_clip"))
-    by_entropy = -expand(h.entropy_coefficient / log_ratio.shape[1], 2) if h.any("entropy_coefficient") else None
+    by_entropy = None
+    if h.any("entropy_coefficient"):  # of its mean, which is to grow
+        by_entropy = -expand(h.entropy_coefficient / log_ratio.shape[1], 2).expand_as(log_ratio)
     now.backward(by_log_prob, expand(h.value_coefficient, 2) * by_value, by_entropy)
 
     moving = active if h.finite("target_kl") is None else active & (kl(log_ratio) <= 1.5 * h.target_kl)
