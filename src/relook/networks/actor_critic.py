@@ -135,18 +135,15 @@ class ActorCritic:
         """The noise that `act` turns into randomly drawn actions: a keyed block of `shape` for each agent."""
         return self.policy.noise(agents, purpose, block, shape)
 
-    @torch.no_grad()
     def act(self, observation: Float[Tensor, "A N D"], noise: Float[Tensor, "A N K"]) -> Tensor:
         """Draw actions [A, N, width] from π."""
         output = self.networks.one(self.parameters, "policy", self._normalised(observation))
         return self.policy.sample(self.parameters, output, noise)
 
-    @torch.no_grad()
     def act_deterministically(self, observation: Float[Tensor, "A N D"]) -> Tensor:
         """The most probable actions [A, N, width]."""
         return self.policy.mode(self.networks.one(self.parameters, "policy", self._normalised(observation)))
 
-    @torch.no_grad()
     def value(self, observation: Float[Tensor, "A B D"]) -> Float[Tensor, "A B"]:
         """V(s), without gradients."""
         return self.networks.one(self.parameters, "value", self._normalised(observation)).squeeze(-1)

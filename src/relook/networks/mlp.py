@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.errors import WrongRequest
@@ -13,13 +15,27 @@ from relook.population import Agents, Parameters, linear, pad_rows, padded_width
 from relook.population.layers import linear_slope_by_input, linear_slopes
 from relook.population.parameters import Shapes
 
-Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
-ACTIVATIONS: dict[str, Activation] = {
-    "tanh": (torch.tanh_, torch.ops.aten.tanh_backward),
-    "relu": (torch.relu_, lambda slope, y: torch.ops.aten.threshold_backward(slope, y, 0.0)),
+FEW = 64
+"""Up to so many rows for each agent numpy is quicker than torch, because its calls cost less."""
+
+
+class Activation(NamedTuple):
+    """y = f(x), in place: for tensors and for arrays; and a loss's slope by x from its slope by y, and y itself."""
+
+    tensors: Callable[[Tensor], Tensor]
+    arrays: Callable[[NDArray[np.float32]], object]
+    slope: Callable[[Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS = {
+    "tanh": Activation(torch.tanh_, lambda x: np.tanh(x, out=x), torch.ops.aten.tanh_backward),
+    "relu": Activation(
+        torch.relu_,
+        lambda x: np.maximum(x, 0, out=x),
+        lambda slope, y: torch.ops.aten.threshold_backward(slope, y, 0.0),
+    ),
 }
-"""y = f(x), in place; and a loss's slope by x from its slope by y and y itself. Both map 0 to 0, which keeps the units
-that pad a width silent; and both are bit-exact at every length."""
+"""Both map 0 to 0, which keeps the units that pad a width silent; and both are bit-exact at every length."""
 
 
 Backward = Callable[[Sequence[Tensor]], None]
@@ -50,7 +66,7 @@ class MLP:
         if any(width < 1 for width in hidden):
             raise WrongRequest(f"expected hidden layers of at least one unit; found {list(hidden)}")
         self.groups, self.outputs = tuple(groups), tuple(outputs)
-        self._activation, self._activation_slope = ACTIVATIONS[activation]
+        self._activation = ACTIVATIONS[activation]
         self._output_gains = tuple(output_gains)
         self._widths = [(inputs, *hidden, width) for width in outputs]
         stored = (inputs, *(padded_width(width) for width in hidden), max(outputs))
@@ -109,16 +125,24 @@ class MLP:
                 parameters.gradient_of(f"{i}/weight").copy_(by_weight)
                 parameters.gradient_of(f"{i}/bias").copy_(by_bias)
                 if i:
-                    slope = self._activation_slope(linear_slope_by_input(weight, slope), inputs[i])
+                    slope = self._activation.slope(linear_slope_by_input(weight, slope), inputs[i])
 
         parts = output.view(agents, groups, *output.shape[1:]).unbind(1)
         return tuple(part[:, :rows, :width] for part, width in zip(parts, self.outputs, strict=True)), backward
 
-    @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         """The output of one group's networks alone, without gradients; O is that group's."""
         g = self.groups.index(group)
-        output = self._forward([pad_rows(x)], [parameters.of_group(name, g) for name in self.shapes])
+        if x.shape[1] <= FEW:
+            y = x.numpy()
+            for i in self.layers:
+                y = np.matmul(y, parameters.array(f"{i}/weight", g))  # agent by agent
+                y += parameters.array(f"{i}/bias", g)
+                if i < self.layers[-1]:
+                    self._activation.arrays(y)
+            return torch.from_numpy(y[..., : self.outputs[g]])
+        with torch.no_grad():
+            output = self._forward([pad_rows(x)], [parameters.of_group(name, g) for name in self.shapes])
         return output[:, : x.shape[1], : self.outputs[g]]
 
     def _forward(self, inputs: list[Tensor], tensors: Sequence[Tensor]) -> Float[Tensor, "M B O"]:
@@ -127,7 +151,7 @@ class MLP:
         `inputs` holds the first layer's input [M, B, I]; those of the others are appended to it.
         """
         for weight, bias in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
-            inputs.append(self._activation(linear(inputs[-1], weight, bias)))
+            inputs.append(self._activation.tensors(linear(inputs[-1], weight, bias)))
         return linear(inputs[-1], tensors[-2], tensors[-1])
 
 

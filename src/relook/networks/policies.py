@@ -8,6 +8,7 @@ log-probabilities and entropies. Actions are those of `relook.envs.ActionSpace`:
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -123,7 +124,8 @@ class GaussianPolicy:
     def sample(
         self, parameters: Parameters, output: Float[Tensor, "A B K"], noise: Float[Tensor, "A B K"]
     ) -> Float[Tensor, "A B K"]:
-        return output + parameters[self.LOG_STD].unsqueeze(1).exp() * noise
+        std = np.exp(parameters[self.LOG_STD].detach().numpy())[:, None]
+        return torch.from_numpy(output.numpy() + std * noise.numpy())
 
     def mode(self, output: Float[Tensor, "A B K"]) -> Float[Tensor, "A B K"]:
         return output

@@ -4,8 +4,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -47,10 +49,12 @@ class Parameters:
         self._tensors: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
         self._of_group: dict[str, list[Tensor]] = {}
+        self._arrays: dict[str, list[NDArray[np.float32]]] = {}
         everywhere: int | slice = slice(None)
         self._add(shapes, everywhere, 0)
         for name in shapes:
             self._of_group[name] = [self._tensors[name].detach()[g :: len(self.groups)] for g in range(len(groups))]
+            self._arrays[name] = [part.numpy() for part in self._of_group[name]]
         for group, more in own.items():
             self._add(more, self.groups.index(group), common)
 
@@ -72,6 +76,10 @@ class Parameters:
     def of_group(self, name: str, group: int) -> Tensor:
         """A view [A, …] of one group's share of a tensor that every group has, without gradients."""
         return self._of_group[name][group]
+
+    def array(self, name: str, group: int) -> NDArray[np.float32]:
+        """`of_group` as an array: the same memory."""
+        return self._arrays[name][group]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
