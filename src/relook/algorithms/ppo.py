@@ -11,7 +11,7 @@ Data flow, with A agents, T steps (`horizon`), N environments, B samples in a mi
 
     collect   observation [A, T, N, D]  →  action [A, T, N, K], reward, terminated, truncated  [A, T, N]
     estimate  log π_old(a|s), V(s), V(s')  →  advantage Â, value target Â + V(s)  [A, T, N]
-    update    minibatch [A, B, …]       →  losses [A]  →  gradients [A, P]  →  Adam
+    update    minibatch [A, B, …]       →  losses and their slopes [A, B]  →  ∂θ [A, G, P]  →  Adam
 
 Departures from the paper. Usual ones (Huang et al. 2022, "The 37 Implementation Details of PPO"): advantages are
 normalised per minibatch; weights start orthogonal; gradients are clipped; rewards are scaled, and observations
