@@ -151,25 +151,30 @@ def report(kept: pl.DataFrame) -> str:
         lines += [
             "## More agents in one process (CartPole-v1, 8 environments each, the same hyper-parameters)",
             "",
-            "Agent-steps per second, relative to one agent, over the whole command.",
+            "Relative to one agent: steps per second of all agents together and of each agent, and what an agent-step",
+            "costs; over the whole command, which starts Python and torch, and, in the last column, while learning.",
             "",
-            "| agents | in all | cost of an agent-step | peak memory, MiB |",
-            "|---|---|---|---|",
+            "| agents | in all | each agent | cost of an agent-step | peak memory, MiB | cost while learning |",
+            "|---|---|---|---|---|---|",
         ]
-        for count, total, cost, memory in scaling(kept):
-            lines.append(f"| {count} | {total:.2f}× | {cost:.3f} | {memory:,.0f} |")
+        for count, cost, learning, memory in scaling(kept):
+            whole = f"{1 / cost:.2f}× | {1 / cost / count:.2f}× | {cost:.3f}"
+            lines.append(f"| {count} | {whole} | {memory:,.0f} | {learning:.3f} |")
         lines.append("")
     return "\n".join(lines)
 
 
 def scaling(kept: pl.DataFrame) -> list[tuple[int, float, float, float]]:
-    """For each number of agents: throughput and cost of an agent-step relative to one agent's, and memory."""
+    """For each number of agents: cost of an agent-step relative to one agent's, whole and while learning; memory."""
     own = kept.filter(pl.col("what") == "agents").with_columns(
-        pl.col("name").cast(pl.Int64).alias("agents"), (pl.col("steps") / pl.col("whole_seconds")).alias("speed")
+        pl.col("name").cast(pl.Int64).alias("agents"),
+        (pl.col("whole_seconds") / pl.col("steps")).alias("whole"),
+        (1 / pl.col("steps_per_second")).alias("learning"),
     )
-    medians = own.group_by("agents").agg(pl.col("speed").median(), pl.col("peak_mebibytes").max()).sort("agents")
-    one = medians["speed"].to_numpy()[0]
-    return [(n, speed / one, one / speed, memory) for n, speed, memory in medians.iter_rows()]
+    columns = pl.col("whole", "learning").median(), pl.col("peak_mebibytes").max()
+    medians = own.group_by("agents").agg(*columns).sort("agents")
+    _, one, one_learning, _ = medians.row(0)
+    return [(n, cost / one, learning / one_learning, peak) for n, cost, learning, peak in medians.iter_rows()]
 
 
 def draw(kept: pl.DataFrame, path: Path) -> None:
@@ -189,7 +194,9 @@ def draw(kept: pl.DataFrame, path: Path) -> None:
     left.set_xlim(0, 1.15 * max(medians))
     left.set_xlabel("steps per second, relative to Stable-Baselines3\n(black line: the bar)")
     rows = scaling(kept)
-    right.loglog([row[0] for row in rows], [row[2] for row in rows], marker="o")
+    right.loglog([row[0] for row in rows], [row[1] for row in rows], marker="o", label="whole command")
+    right.loglog([row[0] for row in rows], [row[2] for row in rows], marker="o", label="while learning")
+    right.legend()
     right.set_xticks(AGENTS, [str(n) for n in AGENTS])
     right.set_yticks([1, 0.5, 0.25, 0.125], ["1", "1/2", "1/4", "1/8"])
     right.minorticks_off()
