@@ -81,6 +81,8 @@ class Drifting(gym.Env[Any, Any]):
                     reward = None
                 case ["reward", odd]:
                     reward = ODD[odd]
+                case ["terminated", "array"]:
+                    return observation, reward, np.array([True, False]), False, {}  # type: ignore[return-value]
                 case ["observation", "shape"]:
                     observation = np.zeros(3, dtype=np.float32)
                 case ["observation", odd]:
@@ -187,6 +189,7 @@ IN_STEP = [
     ("raises", "crashed", "its environment raised Broken: it fell apart"),
     ("reward none", "crashed", "its environment raised TypeError: "),
     ("observation shape", "crashed", "its environment raised ValueError: "),
+    ("terminated array", "crashed", "its environment raised ValueError: "),
     ("reward nan", "diverged", "its environment's reward is NaN"),
     ("reward inf", "diverged", "its environment's reward is an infinity"),
     ("reward -inf", "diverged", "its environment's reward is an infinity"),

@@ -239,7 +239,7 @@ def clip_loss(
     """
     bound = (1 + torch.copysign(expand(clip, 2), advantage)) * advantage
     surrogate = log_ratio.exp() * advantage
-    return -torch.minimum(surrogate, bound), torch.where(surrogate < bound, surrogate, 0.0) / -surrogate.shape[1]
+    return -torch.minimum(surrogate, bound), torch.where(surrogate >= bound, 0.0, surrogate) / -surrogate.shape[1]
 
 
 def value_loss(
@@ -325,11 +325,11 @@ def gradient_step(
     policy_loss, by_log_prob = clip_loss(log_ratio, advantage, h.clip)
     value_error, by_value = value_loss(now.value, batch.value, batch.target, h.finite("value_clip"))
     by_entropy = None
-    if h.any("entropy_coefficient"):  # of its mean, which is to grow
+    if h.any("entropy_coefficient"):  # the slope of -c₂ times its mean
         by_entropy = -expand(h.entropy_coefficient / log_ratio.shape[1], 2).expand_as(log_ratio)
     now.backward(by_log_prob, expand(h.value_coefficient, 2) * by_value, by_entropy)
 
-    moving = active if h.finite("target_kl") is None else active & (kl(log_ratio) <= 1.5 * h.target_kl)
+    moving = active if h.finite("target_kl") is None else active & ~(kl(log_ratio) > 1.5 * h.target_kl)
     gradient_norm = optimiser.step(
         {"policy": h.learning_rate, "value": h.learning_rate * h.value_learning_rate_factor},
         active={"policy": moving, "value": moving if config.kl_stops == "both" else alive},

@@ -257,15 +257,15 @@ class Environments:
                 observation, reward, terminated, truncated, _ = envs[i].step(actions[i])
                 write(observation, rows[i])
                 rewards[i] = float(reward)
+                terminated, truncated = bool(terminated), bool(truncated) or left[i] <= 1
             except Exception as error:
                 step = self._tape.length(i) + 1
                 self._stop(i, "crashed", f"its environment raised {type(error).__name__}: {error}", step)
                 continue
             left[i] -= 1
-            if terminated or truncated or left[i] <= 0:
+            if terminated or truncated:
                 ended.append(i)
-                self._terminated.flat[i] = terminated
-                self._truncated.flat[i] = truncated or left[i] <= 0
+                self._terminated.flat[i], self._truncated.flat[i] = terminated, truncated
         self._reward_rows[:] = rewards
         self._leave_out_stopped()
 
