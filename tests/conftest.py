@@ -8,10 +8,12 @@ from typing import Any
 
 import jaxtyping
 import pytest
+import torch
 
 from relook import training
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
+from relook.population.selfcheck import single_threaded
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
 
@@ -24,6 +26,15 @@ def shapes_are_checked_where_it_is_cheap(request: pytest.FixtureRequest) -> Iter
     jaxtyping.config.update("jaxtyping_disable", request.path.parent.name in ("learning", "contracts"))
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """What every training process sets: sums that are split over threads round differently."""
+    before = torch.get_num_threads()
+    single_threaded()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from relook.algorithms.ppo import Config, ppo
@@ -53,6 +54,26 @@ def train(asked: Work) -> ActorCritic:
 def state_of(actor_critic: ActorCritic, position: int) -> dict[str, bytes]:
     """One agent's tensors, as bytes: equal only if equal bit for bit."""
     return {name: tensor[position].numpy().tobytes() for name, tensor in actor_critic.state().items()}
+
+
+class Still:
+    """An actor-critic that always does 0, and has learned `nothing`."""
+
+    def __init__(self, nothing: Tensor) -> None:
+        self.settings: dict[str, Any] = {}
+        self._nothing = nothing
+
+    def state(self) -> dict[str, Tensor]:
+        return {"nothing": self._nothing}
+
+    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(len(agents), *shape, 1)
+
+    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+        return self.act_deterministically(observation)
+
+    def act_deterministically(self, observation: Tensor) -> Tensor:
+        return torch.zeros(*observation.shape[:2], 1, dtype=torch.int64)
 
 
 def equal_bits(x: Tensor, y: Tensor) -> bool:

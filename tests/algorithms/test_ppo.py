@@ -1,7 +1,6 @@
 """PPO: its losses and its update against formulas and a plain float64 version, its loop against what happened."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +33,10 @@ from relook.buffers.rollout import Minibatch
 from relook.envs import Environments, EnvironmentSpec
 from relook.envs.probes import Tagging
 from relook.networks import ActorCritic
-from relook.population import Adam, Agents, agents_are_independent
+from relook.population import Adam, Agent, Agents, agents_are_independent
 from relook.population.hyperparameters import Hyperparameters
-from relook.population.selfcheck import single_threaded
 from relook.runs.files import read_lines
-from support import equal_bits, population, train, work
+from support import equal_bits, numeric, population, train, work
 
 INF = float("inf")
 
@@ -447,6 +445,29 @@ def test_one_agents_nan_does_not_reach_its_neighbours_and_is_told() -> None:
     assert told[1]["gradient_norm"][1].isnan()
 
 
+def test_an_odd_ratio_or_advantage_is_told_by_the_slope_too() -> None:
+    """A slope of 0 would be a step of nothing in particular."""
+    log_ratio = torch.tensor([[0.0, torch.nan], [0.0, 0.0]])
+    advantage = torch.tensor([[1.0, 1.0], [torch.nan, 1.0]])
+    _, slope = clip_loss(log_ratio, advantage, torch.tensor([0.2, 0.2]))
+    assert slope.isnan().tolist() == [[False, True], [True, False]]
+
+
+def test_an_agent_whose_kl_is_nan_goes_on_to_be_told_whoever_else_has_a_limit() -> None:
+    """Its own limit is infinite: that another agent has one must not change what becomes of it."""
+    config = Config(envs=2, horizon=16, minibatch=16, epochs=1)
+    told = []
+    for limits in ({}, {"target_kl": 0.5}):
+        agents = Agents([Agent(0, 0, numeric(config)), Agent(1, 1, numeric(config, **limits))])
+        rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+        estimates = estimate(ac, rollout, rollout.reward, h)
+        estimates.log_prob[0, 0, 0] = torch.nan
+        batches = rollout.minibatches(agents, 0, 1, 16, *estimates)
+        told.append(update(ac, optimiser, batches, agents.alive, config, h))
+    assert told[0]["kl"][0].isnan()
+    assert told[0]["updates"].tolist() == told[1]["updates"].tolist() == [2, 2]
+
+
 def test_update_diagnostics_are_means_over_the_minibatches_in_which_an_agent_took_part() -> None:
     """Against a loop; the last minibatch of each of two epochs is smaller, and the third agent took part in none."""
     config = replace(Config(), clip=0.3)
@@ -498,15 +519,6 @@ def test_what_an_agent_did_not_take_part_in_does_not_reach_its_diagnostics() -> 
 
 REHEARSED = replace(Config(envs=3, horizon=70, minibatch=20, hidden=(13, 20)), entropy_coefficient=0.1)
 """A rollout of 210 samples: ten minibatches of 20, and one of 10."""
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """What every training process sets: sums that are split over threads round differently."""
-    before = torch.get_num_threads()
-    single_threaded()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")

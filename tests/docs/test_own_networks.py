@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,10 +72,10 @@ def test_what_train_says_to_do_next_repeats_the_networks(
 
 
 def test_the_python_example_runs(somewhere: Path, work_here: None) -> None:
-    example, names = blocks("python")[1], dict[str, object]()
+    example, names = blocks("python")[1], dict[str, Any]()
     assert "steps=5_120" in example
     exec(example.replace("steps=5_120", "steps=512, evaluate_episodes=1"), names)
     run, agent = names["run"], names["agent"]
     assert isinstance(run, Run)
     assert_made_of_the_pages_modules(run)
-    assert agent.act(np.zeros(4, dtype=np.float32)) in (0, 1)  # type: ignore[attr-defined]
+    assert agent.act(np.zeros(4, dtype=np.float32)) in (0, 1)

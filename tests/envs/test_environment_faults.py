@@ -25,7 +25,7 @@ BAD, BAD_ENVIRONMENT, BAD_EPISODE, BAD_STEP = 1, 1, 2, 3
 BAD_SEED = reset_seed(SEEDS[BAD], "train", BAD_ENVIRONMENT, BAD_EPISODE)
 PLACE = {"during": "train", "environment": BAD_ENVIRONMENT, "episode": BAD_EPISODE, "reset_seed": BAD_SEED}
 
-ODD: dict[str, Any] = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf"), "huge": 1e30}
+ODD: dict[str, Any] = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf"), "huge": 1e30, "beyond": 1e39}
 
 
 class Broken(RuntimeError):
@@ -72,7 +72,9 @@ class Drifting(gym.Env[Any, Any]):
         self.t += 1
         self.steps += 1
         self.x = 0.9 * self.x + float(action[0]) + 0.1 * self.np_random.normal(size=2)
-        observation, reward, done = self.x.astype(np.float32), self.x.sum(), self.t == self.length
+        observation: Any = self.x.astype(np.float32)
+        reward: Any = self.x.sum()
+        terminated: Any = self.t == self.length
         if self.bad and self.t == self.bad_step:
             match self.kind.split():
                 case ["raises"]:
@@ -82,12 +84,14 @@ class Drifting(gym.Env[Any, Any]):
                 case ["reward", odd]:
                     reward = ODD[odd]
                 case ["terminated", "array"]:
-                    return observation, reward, np.array([True, False]), False, {}  # type: ignore[return-value]
+                    terminated = np.array([True, False])
+                case ["observation", "scalar"]:
+                    observation = np.float32(1)
                 case ["observation", "shape"]:
                     observation = np.zeros(3, dtype=np.float32)
                 case ["observation", odd]:
                     observation = np.array([ODD[odd], 0], dtype=np.float32)
-        return observation, reward, done, False, {}
+        return observation, reward, terminated, False, {}
 
 
 def spec(kind: str = "none", **more: Any) -> EnvironmentSpec:
@@ -188,10 +192,12 @@ def test_without_a_fault_nobody_stops(healthy: Played) -> None:
 IN_STEP = [
     ("raises", "crashed", "its environment raised Broken: it fell apart"),
     ("reward none", "crashed", "its environment raised TypeError: "),
-    ("observation shape", "crashed", "its environment raised ValueError: "),
+    ("observation shape", "crashed", "its environment raised ValueError: expected an observation of shape (2,)"),
+    ("observation scalar", "crashed", "its environment raised ValueError: expected an observation of shape (2,)"),
     ("terminated array", "crashed", "its environment raised ValueError: "),
     ("reward nan", "diverged", "its environment's reward is NaN"),
     ("reward inf", "diverged", "its environment's reward is an infinity"),
+    ("reward beyond", "diverged", "its environment's reward is an infinity"),
     ("reward -inf", "diverged", "its environment's reward is an infinity"),
     ("observation nan", "diverged", "its environment's observation holds NaN"),
     ("observation inf", "diverged", "its environment's observation holds an infinity"),
@@ -359,6 +365,53 @@ def test_two_faults_of_an_agent_in_one_step_are_told_once(healthy: Played) -> No
     }
     assert [(e.environment, e.ending) for e in played.episodes if e.agent == BAD] == [(0, "crashed")]
     assert_others_are_untouched(played, healthy)
+
+
+class EndsAndFalls(gym.Env[Any, Any]):
+    """Of an agent's two environments one ends at step 3, and the other raises then; closing them raises too."""
+
+    observation_space, action_space = Drifting.observation_space, Drifting.action_space
+
+    def __init__(self, ends: int, made: "list[EndsAndFalls]") -> None:
+        self.ends, self.number = len(made) % N == ends, len(made)
+        made.append(self)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self.t = 0
+        return np.ones(2, dtype=np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self.t += 1
+        if self.number < N and self.t == BAD_STEP and not self.ends:
+            raise Broken("it fell apart")
+        return np.full(2, self.t, dtype=np.float32), 1.0, self.ends and self.t == BAD_STEP, False, {}
+
+    def close(self) -> None:
+        if self.number < N:
+            raise Broken("not even this")
+        self.closed = True
+
+
+@pytest.mark.parametrize("ends", range(N))
+def test_an_episode_that_ends_in_the_step_in_which_its_agent_stops_counts_as_it_was(ends: int) -> None:
+    agents, made = population(), list[EndsAndFalls]()
+    envs = Environments(EnvironmentSpec("ends", {"made": made, "ends": ends}, function=EndsAndFalls), agents, N)
+    for _ in range(BAD_STEP):
+        envs.step(torch.zeros(A, N, 1))
+    assert list(agents.stopped) == [0]
+    episodes = {(e.agent, e.environment): e for e in envs.finished_episodes()}
+    assert sorted(episodes) == sorted([(0, 0), (0, 1), (1, ends), (2, ends)])
+    assert episodes[0, 1 - ends].ending == "crashed"
+    own, other = episodes[0, ends], episodes[1, ends]
+    assert (own.ending, own.length, own.ret, own.digest) == ("terminated", BAD_STEP, BAD_STEP, other.digest)
+
+
+def test_what_an_environment_raises_when_it_is_closed_leaves_no_other_open() -> None:
+    made: list[EndsAndFalls] = []
+    envs = Environments(EnvironmentSpec("ends", {"made": made, "ends": 0}, function=EndsAndFalls), population(), N)
+    envs.close()
+    assert all(env.closed for env in made[N:])
 
 
 class OddThenRaises(gym.Env[Any, Any]):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
@@ -186,6 +187,13 @@ def test_a_category_of_probability_0_is_never_drawn(uniform: float, where: str) 
     logits[:, impossible] = IMPOSSIBLE
     drawn = categorical_sample(logits, torch.full((20_000,), uniform))
     assert not torch.isin(drawn, torch.tensor(impossible)).any()
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_logits_without_a_distribution_still_give_a_category_that_exists(odd: float) -> None:
+    logits = torch.tensor([[0.0, odd, 1.0], [0.0, 0.0, 0.0]])
+    with np.errstate(invalid="ignore"):
+        assert categorical_sample(logits, torch.tensor([0.9, 0.9])).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("d", [1, 2, 5])

@@ -1,6 +1,6 @@
 """A policy and a value function: what they give, what they learn apart, and what survives a round trip."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +17,6 @@ from relook.networks import MLP, ActorCritic
 from relook.networks.mlp import Backward
 from relook.population import Agent, Agents, Parameters
 from relook.population.parameters import Shapes
-from relook.population.selfcheck import single_threaded
 from support import equal_bits
 
 OBSERVATIONS = spaces.Tuple((spaces.Box(-5, 5, (2,)), spaces.Discrete(3)))
@@ -36,15 +35,6 @@ def population(*seeds: int) -> Agents:
 
 
 THREE = population(0, 1, 2)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """What every training process sets: sums that are split over threads round differently."""
-    before = torch.get_num_threads()
-    single_threaded()
-    yield
-    torch.set_num_threads(before)
 
 
 def built(space: gym.Space[Any] = ACTIONS["box"], agents: Agents = THREE, **settings: Any) -> ActorCritic:

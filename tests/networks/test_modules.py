@@ -27,7 +27,8 @@ class Body(nn.Module):
         self.register_buffer("offset", torch.rand(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x) + self.offset  # type: ignore[no-any-return]
+        y: Tensor = self.layers(x) + self.offset
+        return y
 
 
 def built(*seeds: int) -> ActorCritic:
@@ -52,6 +53,7 @@ def test_an_agent_is_the_same_alone_as_among_others() -> None:
 
 
 def test_initialisation_neither_reads_nor_moves_torchs_global_random_state() -> None:
+    """The global state is set here, once for each of three times, to see that nothing follows from it."""
     torch.manual_seed(1)
     first, after_first = built(5).state(), torch.rand(1)
     torch.manual_seed(1)
@@ -90,7 +92,8 @@ class HandMade(nn.Module):
         self.change, self.layer = change, nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(self.change(x))  # type: ignore[no-any-return]
+        y: Tensor = self.layer(self.change(x))
+        return y
 
 
 class Counting(nn.Module):
@@ -105,7 +108,8 @@ class Counting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.uses += 1
-        return self.layer(x)  # type: ignore[no-any-return]
+        y: Tensor = self.layer(x)
+        return y
 
 
 def frozen(inputs: int, outputs: int) -> nn.Module:
@@ -122,6 +126,7 @@ def frozen(inputs: int, outputs: int) -> nn.Module:
         (lambda i, o: HandMade(lambda x: x - x.mean(0), i, o), "depends on the other rows"),
         (Counting, "changes its buffers"),
         (lambda i, o: nn.LazyLinear(o), "a lazy layer"),
+        (lambda i, o: nn.Flatten(), "Flatten without parameters"),
         (lambda i, o: nn.Linear(i, o).double(), "not learned in float32"),
         (frozen, "not learned in float32"),
         (lambda i, o: nn.Linear(i, o + 1), r"\[4, 2\] for an input of shape \[4, 5\], where \[4, 1\]"),
@@ -130,6 +135,20 @@ def frozen(inputs: int, outputs: int) -> nn.Module:
 def test_a_module_that_an_agent_cannot_have_is_refused_with_a_reason(factory: Any, said: str) -> None:
     with pytest.raises(WrongRequest, match=f"expected a value network .*{said}"):
         module_actor_critic(Body, factory)(SPACES, Agents([Agent(0, 0)]))
+
+
+class WithLogStd(Body):
+    """Learns something by the name under which a Gaussian policy learns its own."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.log_std = nn.Parameter(torch.zeros(outputs))
+
+
+def test_a_policy_network_cannot_take_a_name_of_the_policys_own() -> None:
+    with pytest.raises(WrongRequest, match="expected a policy network without a parameter log_std"):
+        module_actor_critic(WithLogStd, Body)(SPACES, Agents([Agent(0, 0)]))
+    module_actor_critic(Body, WithLogStd)(SPACES, Agents([Agent(0, 0)]))
 
 
 def test_layers_that_the_modules_would_ignore_are_refused() -> None:

@@ -1,6 +1,5 @@
 """Stacked layers: right for each agent, and bit for bit the same alone and among others."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -11,17 +10,8 @@ from torch.nn import functional
 from relook.networks.mlp import MLP
 from relook.population import Adam, Agent, Agents, Parameters, linear, pad_rows, padded_width
 from relook.population.layers import ROWS, WIDTH
-from relook.population.selfcheck import single_threaded
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """What every training process sets: sums that are split over threads round differently."""
-    before = torch.get_num_threads()
-    single_threaded()
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEN = Agents([Agent(index, index) for index in range(10)])
 

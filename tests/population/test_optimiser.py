@@ -1,6 +1,6 @@
 """Adam for a population against torch's, one agent at a time; clipping, masks and step counts are each agent's own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from relook.population import Adam, Parameters
-from relook.population.selfcheck import single_threaded
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPES: dict[str, tuple[int, ...]] = {"weight": (3, 5), "bias": (1, 5)}
 OWN: dict[str, dict[str, tuple[int, ...]]] = {"policy": {"log_std": (2,)}, "value": {"scale": (4, 4)}}
@@ -20,15 +21,6 @@ LEARNING_RATE = {"policy": torch.tensor([1e-3, 1e-2, 3e-4]), "value": torch.tens
 MAX_NORM = torch.tensor([0.5, 2.0, float("inf")])
 NEVER_CLIPPED = torch.full((AGENTS,), float("inf"))
 STEPS = 50
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """What every training process sets: sums that are split over threads round differently."""
-    before = torch.get_num_threads()
-    single_threaded()
-    yield
-    torch.set_num_threads(before)
 
 
 def built(*groups: str, agents: int = AGENTS) -> Parameters:

@@ -13,7 +13,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from relook.envs import EnvironmentSpec
 from relook.errors import Interrupted, RelookError
@@ -23,6 +22,7 @@ from relook.runs.reading import Run
 from relook.runs.unit import Unit
 from relook.runs.work import Work
 from relook.training import train
+from support import Still
 
 METRICS = {
     "loss": Metric("must be finite"),
@@ -31,24 +31,6 @@ METRICS = {
 }
 NUMBERS = (4, 9, 2)
 """The agents' numbers in the run, which are not their positions in the unit."""
-
-
-class Still:
-    """An actor-critic that always does 0."""
-
-    settings: dict[str, Any] = {}  # noqa: RUF012  # nobody writes to it
-
-    def state(self) -> dict[str, Tensor]:
-        return {"nothing": torch.arange(3.0).view(3, 1)}
-
-    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor:
-        return torch.zeros(len(agents), *shape, 1)
-
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
-        return self.act_deterministically(observation)
-
-    def act_deterministically(self, observation: Tensor) -> Tensor:
-        return torch.zeros(*observation.shape[:2], 1, dtype=torch.int64)
 
 
 class Short(gym.Env[Any, Any]):
@@ -100,7 +82,7 @@ def recorded(work: Work, odd: dict[int, dict[str, tuple[float, float, float]]]) 
     """A unit without training whose metrics are 0.5, but in some iterations. Returns the iterations it went through."""
     went = []
     with Unit(work, METRICS) as unit:
-        unit.start(Still())
+        unit.start(Still(torch.arange(3.0).view(3, 1)))
         for iteration in unit.iterations(10):
             went.append(iteration)
             values = dict.fromkeys(METRICS, (0.5, 0.5, 0.5)) | odd.get(iteration, {})
@@ -207,7 +189,7 @@ def before() -> Iterator[list[int]]:
 def test_an_interrupt_lets_the_unit_end_its_iteration(tmp_path: Path, before: list[int]) -> None:
     handler, work, went = signal.getsignal(signal.SIGINT), asked(tmp_path, 20, evaluate_episodes=1), []
     with Unit(work, {}) as unit:
-        unit.start(Still())
+        unit.start(Still(torch.arange(3.0).view(3, 1)))
         for iteration in unit.iterations(10):
             if iteration == 3:
                 signal.raise_signal(signal.SIGINT)
@@ -225,7 +207,7 @@ def test_an_interrupt_in_the_last_iteration_leaves_nothing_out_and_does_not_coun
     tmp_path: Path, before: list[int]
 ) -> None:
     with Unit(asked(tmp_path, 2), {}) as unit:
-        unit.start(Still())
+        unit.start(Still(torch.arange(3.0).view(3, 1)))
         for iteration in unit.iterations(10):
             if iteration == 1:
                 signal.raise_signal(signal.SIGINT)
@@ -239,7 +221,7 @@ def test_an_interrupt_before_the_first_iteration_keeps_the_agents_as_they_were_m
 ) -> None:
     with Unit(asked(tmp_path, 2, evaluate_episodes=1), {}) as unit:
         signal.raise_signal(signal.SIGINT)
-        unit.start(Still())
+        unit.start(Still(torch.arange(3.0).view(3, 1)))
         assert list(unit.iterations(10)) == []
     assert rows(tmp_path, "events")[-1] == {"event": "interrupted", "steps": 0}
     assert (tmp_path / "parameters.safetensors").is_file()
@@ -251,7 +233,7 @@ def test_a_second_interrupt_does_what_it_did_before(tmp_path: Path, before: list
 
     def interrupted_twice() -> None:
         with Unit(asked(tmp_path, 9), {}) as unit:
-            unit.start(Still())
+            unit.start(Still(torch.arange(3.0).view(3, 1)))
             for _ in unit.iterations(10):
                 signal.raise_signal(signal.SIGINT)
                 reached.append("after the first")
@@ -289,7 +271,7 @@ def test_a_unit_in_another_thread_leaves_signals_alone(tmp_path: Path, before: l
     def carry_out() -> None:
         with Unit(asked(tmp_path, 1), {}) as unit:
             seen.append(signal.getsignal(signal.SIGINT))
-            unit.start(Still())
+            unit.start(Still(torch.arange(3.0).view(3, 1)))
             for _ in unit.iterations(10):
                 unit.record({}, [])
 

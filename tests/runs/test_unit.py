@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch import Tensor
 
 from relook.envs import EnvironmentSpec, Episode
 from relook.population import Agent, Agents
@@ -21,6 +20,7 @@ from relook.runs.metrics import Metric
 from relook.runs.reading import Run
 from relook.runs.unit import Unit
 from relook.runs.work import Work
+from support import Still
 
 CARTPOLE = EnvironmentSpec("CartPole-v1")
 REPRODUCIBLE = (
@@ -31,24 +31,6 @@ REPRODUCIBLE = (
     "actions.bin",
     "parameters.safetensors",
 )
-
-
-class Still:
-    """An actor-critic that always does 0."""
-
-    settings: dict[str, Any] = {}  # noqa: RUF012  # nobody writes to it
-
-    def state(self) -> dict[str, Tensor]:
-        return {"nothing": torch.zeros(1, 1)}
-
-    def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor:
-        return torch.zeros(len(agents), *shape, 1)
-
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
-        return self.act_deterministically(observation)
-
-    def act_deterministically(self, observation: Tensor) -> Tensor:
-        return torch.zeros(*observation.shape[:2], 1, dtype=torch.int64)
 
 
 class Endless(gym.Env[Any, Any]):
@@ -75,7 +57,7 @@ def run_unit(directory: Path, spec: EnvironmentSpec, iterations: int, episodes: 
     with Unit(
         Work(directory, spec, agents, None, 10 * iterations, episodes), {"loss": Metric("a loss", optional=True)}
     ) as unit:
-        unit.start(Still())
+        unit.start(Still(torch.zeros(1, 1)))
         for _ in unit.iterations(10):
             unit.record({"loss": torch.tensor([0.5, float("nan")])}, [])
 
@@ -111,7 +93,7 @@ def test_an_iterations_episodes_are_averaged_for_each_agent(tmp_path: Path) -> N
         return Episode(agent, 0, 0, 1, length, ret, "terminated", "", actions)
 
     with Unit(Work(tmp_path, CARTPOLE, Agents([Agent(4, 0), Agent(9, 1)]), None, 10, 0), {}) as unit:
-        unit.start(Still())
+        unit.start(Still(torch.zeros(1, 1)))
         for _ in unit.iterations(10):
             unit.record({}, [ended(1, 5.0, 2), ended(0, 1.0, 3), ended(1, 10.0, 8)])
     measured = [(r["agent"], r["episode_return"], r["episode_length"], r["episodes"]) for r in unit_rows(tmp_path)]

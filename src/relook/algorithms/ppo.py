@@ -22,6 +22,7 @@ time limit is not an end: targets bootstrap through truncation.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -325,7 +326,7 @@ def gradient_step(
     policy_loss, by_log_prob = clip_loss(log_ratio, advantage, h.clip)
     value_error, by_value = value_loss(now.value, batch.value, batch.target, h.finite("value_clip"))
     by_entropy = None
-    if h.any("entropy_coefficient"):  # the slope of -c₂ times its mean
+    if h.any("entropy_coefficient"):  # the slope of -c₂ times the mean entropy
         by_entropy = -expand(h.entropy_coefficient / log_ratio.shape[1], 2).expand_as(log_ratio)
     now.backward(by_log_prob, expand(h.value_coefficient, 2) * by_value, by_entropy)
 
@@ -349,7 +350,7 @@ def update(
 ) -> dict[str, Float[Tensor, " A"]]:
     """One iteration's minibatches, for the agents that still learn (`alive`).
 
-    Returns diagnostics, averaged over the minibatches in which an agent took part.
+    Returns diagnostics, averaged over the minibatches in which an agent's policy took part.
     """
     before, active = ac.parameters.theta.clone(), alive
     all_may_stop = config.kl_stops == "both" and h.finite("target_kl") is not None
@@ -363,7 +364,7 @@ def update(
 
 
 def update_diagnostics(steps: Sequence[Step], h: Hyperparameters) -> dict[str, Float[Tensor, " A"]]:
-    """Means over the minibatches in which an agent took part."""
+    """Means over the minibatches in which an agent's policy took part."""
     measured: dict[str, list[Tensor]] = defaultdict(list)
     for size in sorted({step.log_ratio.shape[1] for step in steps}):  # the last of an epoch may be smaller
         alike = [step for step in steps if step.log_ratio.shape[1] == size]
@@ -436,16 +437,17 @@ def rehearse(
     ac.observe(rollout.observation.flatten(1, 2))
     estimates = estimate(ac, rollout, scaler(rollout.reward), h)
     *batches, last = rollout.minibatches(agents, 0, 1, config.minibatch, *estimates)
-    update(ac, optimiser, [*batches[:4], last], agents.alive, config, h)
+    some = torch.tensor([agent.seed % 3 != 2 for agent in agents])  # the optimiser goes another way when agents rest
+    for batch, alive in [*((batch, agents.alive) for batch in batches[:4]), (last, some)]:
+        gradient_step(ac, optimiser, batch, alive, alive, config, h)
     return ac.parameters.theta
 
 
 def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> None:
     """Train one unit of work: all its agents as one computation."""
     config: Config = work.config
-    with Unit(work, METRICS) as run:
+    with Unit(work, METRICS) as run, closing(Environments(work.environment, run.agents, config.envs)) as envs:
         agents, settings = run.agents, Hyperparameters(run.agents)
-        envs = Environments(work.environment, agents, config.envs)
         ac, optimiser = build(envs.spaces, agents, config, actor_critic)
         scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
         rollout = Rollout(len(agents), config.horizon, config.envs, envs.spaces)
@@ -474,4 +476,3 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
             diagnostics["value_loss"] *= scaler.scale**2
             diagnostics["learning_rate"] = h.learning_rate
             run.record(diagnostics, envs.finished_episodes())
-        envs.close()

@@ -28,23 +28,22 @@ class ObservationSpace:
         self.space = space
         self.size = spaces.flatdim(space)
         self.one_hot: NDArray[np.bool_] = _one_hot(space)
-        self._kind, self._start = "other", 0
+        self._kind, self._start, self._shape = "other", 0, space.shape
         if isinstance(space, spaces.Discrete):
             self._kind, self._start = "discrete", int(space.start)
         elif isinstance(space, spaces.Box):
-            self._kind = "vector" if len(space.shape) == 1 else "box"
-
-    def check(self, observation: Any) -> None:
-        """Raise `ValueError` for an observation of another shape than the space says: numpy might make it fit."""
-        if isinstance(self.space, spaces.Box) and np.shape(observation) != self.space.shape:
-            raise ValueError(f"expected an observation of shape {self.space.shape}; found {np.shape(observation)}")
+            self._kind = "box"
 
     def write(self, observation: Any, row: NDArray[np.float32]) -> None:
-        """Copy an observation into `row` [D]: a copy, because environments may reuse their arrays."""
-        if self._kind == "vector":
-            row[:] = observation
-        elif self._kind == "box":
-            row[:] = np.ravel(observation)
+        """Copy an observation into `row` [D]: a copy, because environments may reuse their arrays.
+
+        Raises `ValueError` for another shape than the space's, even if numpy could make it fit.
+        """
+        if self._kind == "box":
+            array = np.asarray(observation)
+            if array.shape != self._shape:
+                raise ValueError(f"expected an observation of shape {self._shape}; found {array.shape}")
+            row[:] = array if array.ndim == 1 else array.ravel()
         elif self._kind == "discrete":
             row[:] = 0.0
             row[int(observation) - self._start] = 1.0

@@ -1,6 +1,7 @@
 """A × N environments, stepped and reset by us."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import isfinite
@@ -57,7 +58,7 @@ class Episode:
 
 
 class _Running:
-    """An episode that runs: its reset seed, what of it is no longer on the tape, and where on the tape it goes on."""
+    """An episode that runs: what the tape no longer holds of it, and where on the tape (`start`) the rest begins."""
 
     def __init__(self, seed: int | None, start: int, observation: NDArray[np.float32]) -> None:
         self.seed, self.start = seed, start
@@ -227,7 +228,6 @@ class Environments:
         self._left[i] = self._limits[i]
         try:
             observation, _ = self._envs[i].reset(seed=seed)
-            self.spaces.observation.check(observation)
             self.spaces.observation.write(observation, row)
         except Exception as error:
             row[:] = 0
@@ -266,25 +266,28 @@ class Environments:
             if terminated or truncated:
                 ended.append(i)
                 self._terminated.flat[i], self._truncated.flat[i] = terminated, truncated
-        self._reward_rows[:] = rewards
+        self._tape.write(rows, rewards)
+        with np.errstate(over="ignore"):  # 1e39 is an infinity for who learns from it
+            self._reward_rows[:] = rewards
+            # One number tells, cheaply and for all environments, whether it is worth looking for an odd one.
+            odd = not isfinite(np.vdot(rows, rows) + np.vdot(self._reward_rows, self._reward_rows))
+        if odd:
+            ended = [i for i in ended if np.isfinite(rows[i]).all() and isfinite(self._reward_rows[i])]
+            self._stop_not_finite(rows, "its environment's observation holds")
+            self._stop_not_finite(self._reward_rows, "its environment's reward is")
+        for i in ended:
+            self._finish(i, "terminated" if self._terminated.flat[i] else "truncated")
         self._leave_out_stopped()
 
-        self._tape.write(rows, rewards)
-        # One number tells, cheaply and for all environments, whether it is worth looking for an odd one.
-        if not isfinite(np.vdot(rows, rows) + sum(rewards)):
-            self._stop_not_finite(rows, "its environment's observation holds")
-            self._stop_not_finite(np.array(rewards), "its environment's reward is")
-            self._leave_out_stopped()
         self._observation[:] = self._after
         for i in ended:
             if i // self.count not in self.agents.stopped:
-                self._end(i)
+                self._go_on(i)
         self._leave_out_stopped()
         return self._transition
 
-    def _end(self, i: int) -> None:
-        """Note that the episode of environment `i` has ended, and go on to the next."""
-        self._finish(i, "terminated" if self._terminated.flat[i] else "truncated")
+    def _go_on(self, i: int) -> None:
+        """To the next episode of environment `i`, or to its rest."""
         self._episode[i] += 1
         if self._autoreset:
             self._reset(i)
@@ -321,8 +324,10 @@ class Environments:
         return finished
 
     def close(self) -> None:
+        """Close every environment: what one of them raises at its end is no reason to leave others open."""
         for env in self._envs:
-            env.close()
+            with suppress(Exception):
+                env.close()
 
 
 def _odd(row: NDArray[Any]) -> str:

@@ -1,7 +1,10 @@
-r"""Log-probabilities, entropies and samples of the distributions that policies use.
+r"""Log-probabilities, entropies, their slopes, and samples of the distributions that policies use.
 
 Samples are functions of noise that is handed in, so that they can be drawn again. Log-probabilities and entropies of an
 action's components, the last axis of an action, are summed: the components are independent.
+
+A slope is a derivative of a number that depends on them, a loss: `by_log_prob` is ∂L/∂log p, one for each sample, and
+the functions called slopes go on from there by the chain rule.
 """
 
 from math import e, log, pi
@@ -16,7 +19,8 @@ def categorical_sample(logits: Float[Tensor, "*batch n"], uniform: Float[Tensor,
     """The category in which a uniform number of [0, 1) falls: inversion of the distribution function.
 
     The last categories may be impossible (probability 0): on the scale of the sum of all, which need not be 1, the
-    number stays below them. In numpy, whose calls cost less than torch's for the few numbers of one step.
+    number stays below them. Logits that are NaN or infinite give category 0: the losses tell of them. In numpy, whose
+    calls cost less than torch's for the few numbers of one step.
     """
     x = logits.numpy()
     cumulative = np.exp(x - x.max(-1, keepdims=True)).cumsum(-1)
@@ -41,7 +45,7 @@ def categorical_slope(
     by_log_prob: Float[Tensor, "*batch"],
     by_entropy: Float[Tensor, "*batch"] | None = None,
 ) -> Float[Tensor, "*batch K n"]:
-    """By the chain rule: what a number changes with the logits, if it changes so much with log-probability and entropy.
+    """∂L/∂logits from ∂L/∂log p(category) and ∂L/∂H.
 
     ∂ log p_c / ∂ logit_i = 1[i = c] - p_i, and ∂H / ∂ logit_i = -p_i (log p_i + H).
     """
@@ -67,7 +71,7 @@ def gaussian_slopes(
     log_std: Float[Tensor, "*#batch d"],
     by_log_prob: Float[Tensor, "*batch"],
 ) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch d"]]:
-    """By the chain rule: what a number changes with mean and log σ, if it changes so much with the log density.
+    """∂L/∂mean and, for each sample, ∂L/∂log σ, from ∂L/∂log p(x).
 
     ∂ log p / ∂ mean = z / σ, and ∂ log p / ∂ log σ = z² - 1.
     """

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from relook.envs.vector import Spaces
-from relook.errors import RelookError
+from relook.errors import RelookError, WrongRequest
 from relook.networks.mlp import MLP, Backward
 from relook.networks.policies import policy_for
 from relook.population import Agents, ObservationNormaliser, Parameters
@@ -35,7 +36,7 @@ class Networks(Protocol):
 
     def __call__(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> tuple[tuple[Tensor, ...], Backward]:
         """The outputs [A, B, O] of both networks, and a function that takes a loss's slopes by them and writes
-        its slope by θ into ∂θ. The outputs are detached.
+        its slope by θ into ∂θ, all of it but what the policy has beside its network. The outputs are detached.
         """
         ...
 
@@ -55,7 +56,7 @@ class Evaluation(NamedTuple):
     """V(s)"""
     backward: Callable[..., None]
     """`backward(by_log_prob, by_value, by_entropy=None)` takes a loss's slopes [A, B] by these numbers, and writes
-    its slope by θ into ∂θ: the chain rule from here on. No autograd is needed for it, nor recorded."""
+    its slope by θ into ∂θ: the chain rule from here on. To be called once at most, and before θ moves."""
 
 
 class ActorCritic:
@@ -92,7 +93,13 @@ class ActorCritic:
             else networks(inputs, outputs)
         )
         own = {group: dict(self.networks.own.get(group, {})) for group in GROUPS}
-        own["policy"] |= self.policy.shapes
+        for name, shape in self.policy.shapes.items():
+            if name in own["policy"]:
+                raise WrongRequest(
+                    f"expected a policy network without a parameter {name.split('/')[1]}, which the policy has beside "
+                    f"it; found one; call it something else"
+                )
+            own["policy"][name] = shape
         self.parameters = Parameters(len(agents), GROUPS, self.networks.shapes, own)
         self.networks.initialise(self.parameters, agents)
         self.policy.initialise(self.parameters)
@@ -135,15 +142,19 @@ class ActorCritic:
         """The noise that `act` turns into randomly drawn actions: a keyed block of `shape` for each agent."""
         return self.policy.noise(agents, purpose, block, shape)
 
+    # A network that has diverged is told by its losses; numpy need not warn of it in each step.
+    @np.errstate(all="ignore")
     def act(self, observation: Float[Tensor, "A N D"], noise: Float[Tensor, "A N K"]) -> Tensor:
         """Draw actions [A, N, width] from π."""
         output = self.networks.one(self.parameters, "policy", self._normalised(observation))
         return self.policy.sample(self.parameters, output, noise)
 
+    @np.errstate(all="ignore")
     def act_deterministically(self, observation: Float[Tensor, "A N D"]) -> Tensor:
         """The most probable actions [A, N, width]."""
         return self.policy.mode(self.networks.one(self.parameters, "policy", self._normalised(observation)))
 
+    @np.errstate(all="ignore")
     def value(self, observation: Float[Tensor, "A B D"]) -> Float[Tensor, "A B"]:
         """V(s), without gradients."""
         return self.networks.one(self.parameters, "value", self._normalised(observation)).squeeze(-1)

@@ -16,7 +16,8 @@ from relook.population.layers import linear_slope_by_input, linear_slopes
 from relook.population.parameters import Shapes
 
 FEW = 64
-"""Up to so many rows for each agent numpy is quicker than torch, because its calls cost less."""
+"""Up to so many rows for each agent numpy is quicker than torch, because its calls cost less. Their results differ in
+the last bits; which of the two it is follows from the rows alone, so that an agent gets the same in any company."""
 
 
 class Activation(NamedTuple):

@@ -1,5 +1,6 @@
 """Networks of any `torch.nn.Module`, one for each agent: slower than stacked layers, and open to any architecture."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -16,6 +17,10 @@ from relook.networks.actor_critic import GROUPS, ActorCritic
 from relook.networks.mlp import Backward
 from relook.population import Agents, Parameters, stream
 from relook.population.parameters import Shapes
+
+# A tensor is not one dense piece of its block, and torch says once that this may be slow for gradients. It is what lets
+# an optimiser treat all tensors as one matrix, which saves far more.
+warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
 
 Factory = Callable[[int, int], nn.Module]
 """Makes a network for a number of inputs and a number of outputs: x [B, inputs] → [B, outputs]."""
@@ -155,6 +160,8 @@ def _check(module: nn.Module, group: str, inputs: int, outputs: int) -> None:
             raise refuse(f"a lazy layer, whose parameter {name} has no size yet; give its size")
         if parameter.dtype != torch.float32 or not parameter.requires_grad:
             raise refuse(f"a parameter {name} that is not learned in float32; make it a buffer, or float32")
+    if not any(parameter.numel() for parameter in module.parameters()):
+        raise refuse(f"{type(module).__name__} without parameters, which can learn nothing")
     x = torch.from_numpy(stream(0, "check").standard_normal((4, inputs), dtype="float32"))
     before = [buffer.clone() for buffer in module.buffers()]
     with torch.random.fork_rng(devices=[]), torch.no_grad():

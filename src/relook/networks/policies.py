@@ -1,8 +1,8 @@
 """Stochastic policies: what the numbers that come out of a network mean as a distribution over actions.
 
-A policy is a head: it says how many outputs it needs and what else it learns, and turns outputs into actions,
-log-probabilities and entropies. Actions are those of `relook.envs.ActionSpace`: integers from 0, or numbers of which
-[-1, 1] stands for the bounds.
+A policy is a head: it says how many outputs it needs and what else it learns, turns outputs into actions,
+log-probabilities and entropies, and slopes by these into slopes by the outputs. Actions are those of
+`relook.envs.ActionSpace`: integers from 0, or numbers of which [-1, 1] stands for the bounds.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Judgement(NamedTuple):
     output. Writes into ∂θ what belongs to what the policy learns beside its network."""
 
 
-@runtime_checkable
+@runtime_checkable  # so that the tests can check types at every call
 class Policy(Protocol):
     """What an actor-critic needs of a policy head."""
 
@@ -50,7 +50,7 @@ class Policy(Protocol):
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... K"]: ...
     def sample(self, parameters: Parameters, output: Tensor, noise: Tensor) -> Tensor: ...
     def mode(self, output: Tensor) -> Tensor: ...
-    def evaluate(self, parameters: Parameters, output: Tensor, action: Tensor) -> "Judgement": ...
+    def evaluate(self, parameters: Parameters, output: Tensor, action: Tensor) -> Judgement: ...
 
 
 class CategoricalPolicy:

@@ -4,7 +4,9 @@ The shape rule: the batch rows of every matrix product are a multiple of 4, hidd
 input or output of width 1 is a product (and a sum) instead of a matrix product. Under it a matrix library takes the
 same path for one agent as for many; without it agents that train together differ in the last bit from agents alone.
 
-M counts networks: an agent may have several.
+Products that are made for one agent after another, as numpy's are, need no rule.
+
+M counts networks: an agent may have several. `slope` is ∂L/∂(X W + b), of a loss L by what a layer gave.
 """
 
 import torch
@@ -40,7 +42,7 @@ def linear(
 def linear_slopes(
     x: Float[Tensor, "M B I"], weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]
 ) -> tuple[Float[Tensor, "M I O"], Float[Tensor, "M 1 O"]]:
-    """What a number changes with W and b, if it changes by `slope` with X W + b."""
+    """∂L/∂W and ∂L/∂b."""
     by_bias = slope.sum(1, keepdim=True)
     if 1 in weight.shape[1:]:
         return (x * slope).sum(1).view_as(weight), by_bias
@@ -48,7 +50,7 @@ def linear_slopes(
 
 
 def linear_slope_by_input(weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]) -> Float[Tensor, "M B I"]:
-    """What a number changes with X, if it changes by `slope` with X W + b."""
+    """∂L/∂X."""
     if weight.shape[1] == 1:
         return (slope * weight).sum(-1, keepdim=True)
     if weight.shape[2] == 1:

@@ -1,6 +1,5 @@
 """The parameters of all agents as one block of memory."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
@@ -16,10 +15,6 @@ ALIGNMENT = 16
 """Tensors start at multiples of 16 floats (64 bytes), so that every agent's weights are aligned in memory like those
 of an agent alone: matrix libraries may choose another path for another alignment."""
 
-# A tensor is not one dense piece of the block, and torch says once that this may be slow for gradients. It is what lets
-# an optimiser treat all tensors as one matrix, which saves far more.
-warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
-
 
 class Parameters:
     """θ [A, G, P]: for each agent G groups of P numbers, with named tensors as views, and ∂θ [A, G, P] likewise.
@@ -28,8 +23,9 @@ class Parameters:
     has are stacked, [A·G, …] with an agent's groups side by side, so that what they compute is one computation; tensors
     of one group only are [A, …].
 
-    `self["name"]` is a leaf that requires a gradient. `backward()` adds into `gradient` through those leaves, and an
-    optimiser works on the rows of `theta` and `gradient`.
+    Whoever computes a loss's slope by θ overwrites all that a group has in `gradient` (`gradient_of`), and an optimiser
+    works on the rows of `theta` and `gradient`. `self["name"]` is a leaf that requires a gradient, for autograd, which
+    adds into `gradient`.
     """
 
     def __init__(

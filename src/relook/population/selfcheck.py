@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from relook.population.agents import Agent, Agents
@@ -30,5 +31,8 @@ def agents_are_independent(agents: Agents, rehearse: Callable[[Agents], Float[Te
 
 
 def single_threaded() -> None:
-    """One thread per process: sums split over threads round differently, and two busy threads wait for each other."""
+    """One thread per process, for torch and for numpy's libraries: sums split over threads round differently, and two
+    busy threads wait for each other.
+    """
     torch.set_num_threads(1)
+    threadpool_limits(1)
