@@ -70,17 +70,8 @@ def train_here() -> Callable[..., Run]:
 def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units are carried out in this process: few tests start workers, because each takes seconds to start."""
 
-    def carry_out(
-        run: Run,
-        spec: EnvironmentSpec,
-        workers: int,
-        watch: Callable[[], None] = lambda: None,
-        actor_critic: Callable[..., Any] | None = None,
-    ) -> None:
-        recorded = run.record["actor_critic"]
-        make = actor_critic or (run.actor_critic(recorded["name"]) if recorded else None)  # as a worker's words say
-        for unit in run.units:
-            training.work(run, unit, spec, make)
-        watch()
+    def here(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
+        recorded = run.record["actor_critic"]  # what a worker is told in words
+        training._carry_out_here(run, spec, watch, run.actor_critic(recorded["name"]) if recorded else None)
 
-    monkeypatch.setattr(training, "carry_out", carry_out)
+    monkeypatch.setattr(training, "_carry_out", here)

@@ -322,7 +322,7 @@ def test_several_values_multiply_the_agents_and_structural_ones_split_the_work(
 def test_infinite_rewards_stop_the_agent_and_are_valid_json(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, work_here: None
 ) -> None:
-    assert call(*QUICK, "--env", f"{__name__}:Infinite", "--seeds", "1", "--out", tmp_path / "run") == 0
+    assert call(*QUICK, "--env", f"{__name__}:Infinite", "--seeds", "1", "--out", tmp_path / "run") == 1
     capsys.readouterr()
     assert call("show", tmp_path / "run", "--json") == 0
     shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
