@@ -21,6 +21,7 @@ from relook.algorithms.ppo import (
     estimate,
     gradient_step,
     kl,
+    minibatch_diagnostics,
     normalised,
     ppo,
     rehearse,
@@ -479,7 +480,8 @@ def test_update_diagnostics_are_means_over_the_minibatches_in_which_an_agent_too
         moved = torch.tensor([True, i < 3, False])
         norms, samples = torch.rand(3, generator=rng).tolist(), torch.randn(4, 3, size, generator=rng)
         steps.append(Step(took_part, moved, norms, *samples))
-    given = update_diagnostics(steps, Hyperparameters(agents))
+    h = Hyperparameters(agents)
+    given = update_diagnostics([minibatch_diagnostics(some, h) for some in (steps[:2], steps[2:5], steps[5:])])
     assert given.keys() == {
         "policy_loss", "value_loss", "gradient_norm", "entropy", "kl", "clip_fraction", "updates"
     }  # fmt: skip
@@ -507,7 +509,7 @@ def test_what_an_agent_did_not_take_part_in_does_not_reach_its_diagnostics() -> 
     ones, odd = torch.ones(2, 4), torch.tensor([1.0, torch.nan]).expand(4, 2).T
     first = Step(everyone, everyone, [1.0, 1.0], ones, ones, ones, 0 * ones)
     broken = Step(nobody_else, nobody_else, [1.0, torch.nan], odd, odd, odd, odd - 1)
-    given = update_diagnostics([first, broken], Hyperparameters(agents))
+    given = update_diagnostics([minibatch_diagnostics([first, broken], Hyperparameters(agents))])
     for name in ("policy_loss", "value_loss", "gradient_norm", "entropy"):
         assert given[name].tolist() == [1, 1]
     for name in ("kl", "clip_fraction"):

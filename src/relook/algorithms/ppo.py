@@ -21,7 +21,7 @@ time limit is not an end: targets bootstrap through truncation.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -355,16 +355,22 @@ def update(
     before, active = ac.parameters.theta.clone(), alive
     all_may_stop = config.kl_stops == "both" and h.finite("target_kl") is not None
     steps: list[Step] = []
+    measured: list[dict[str, Tensor]] = []
     for batch in batches:
         steps.append(gradient_step(ac, optimiser, batch, alive, active, config, h))
         active = steps[-1].moved
+        if len(steps) == 64:  # what thousands of minibatches leave behind would take memory apart
+            measured.append(minibatch_diagnostics(steps, h))
+            steps.clear()
         if all_may_stop and not active.any():
             break
-    return update_diagnostics(steps, h) | {"step_size": ac.relative_distance(before)}
+    if steps:
+        measured.append(minibatch_diagnostics(steps, h))
+    return update_diagnostics(measured) | {"step_size": ac.relative_distance(before)}
 
 
-def update_diagnostics(steps: Sequence[Step], h: Hyperparameters) -> dict[str, Float[Tensor, " A"]]:
-    """Means over the minibatches in which an agent's policy took part."""
+def minibatch_diagnostics(steps: Sequence[Step], h: Hyperparameters) -> dict[str, Tensor]:
+    """Means [M, A] over the samples of each of M minibatches, and who took part in it and who moved."""
     measured: dict[str, list[Tensor]] = defaultdict(list)
     for size in sorted({step.log_ratio.shape[1] for step in steps}):  # the last of an epoch may be smaller
         alike = [step for step in steps if step.log_ratio.shape[1] == size]
@@ -375,7 +381,12 @@ def update_diagnostics(steps: Sequence[Step], h: Hyperparameters) -> dict[str, F
         stacked["clip_fraction"] = ((log_ratio.exp() - 1).abs() > expand(h.clip, 2)).float().mean(-1)
         for name, x in stacked.items():
             measured[name].append(x.mean(-1) if x.ndim == 3 else x)  # over samples
-    whole = {name: torch.cat(x) for name, x in measured.items()}
+    return {name: torch.cat(x) for name, x in measured.items()}
+
+
+def update_diagnostics(measured: Sequence[Mapping[str, Tensor]]) -> dict[str, Float[Tensor, " A"]]:
+    """Means over the minibatches in which an agent's policy took part."""
+    whole = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
     took_part, updates = whole.pop("took_part"), whole.pop("moved").sum(0)
     means = {name: torch.where(took_part, x, 0.0).sum(0) / took_part.sum(0) for name, x in whole.items()}
     return means | {"updates": updates}
