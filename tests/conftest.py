@@ -13,7 +13,7 @@ import torch
 from relook import training
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
-from relook.population.selfcheck import single_threaded
+from relook.population import single_threaded
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
 

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relook.envs.vector import Spaces
+from relook.envs import Spaces
 from relook.errors import RelookError, WrongRequest
 from relook.networks.mlp import MLP, Backward
 from relook.networks.policies import policy_for
-from relook.population import Agents, ObservationNormaliser, Parameters
-from relook.population.parameters import Shapes
+from relook.population import Agents, ObservationNormaliser, Parameters, Shapes
 
 GROUPS = ("policy", "value")
 

@@ -11,9 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.errors import WrongRequest
-from relook.population import Agents, Parameters, linear, pad_rows, padded_width, stream
-from relook.population.layers import linear_slope_by_input, linear_slopes
-from relook.population.parameters import Shapes
+from relook.population import (
+    Agents,
+    Parameters,
+    Shapes,
+    linear,
+    linear_slope_by_input,
+    linear_slopes,
+    pad_rows,
+    padded_width,
+    stream,
+)
 
 FEW = 64
 """Up to so many rows for each agent numpy is quicker than torch, because its calls cost less. Their results differ in

@@ -11,12 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
 
-from relook.envs.vector import Spaces
+from relook.envs import Spaces
 from relook.errors import WrongRequest
 from relook.networks.actor_critic import GROUPS, ActorCritic
 from relook.networks.mlp import Backward
-from relook.population import Agents, Parameters, stream
-from relook.population.parameters import Shapes
+from relook.population import Agents, Parameters, Shapes, stream
 
 # A tensor is not one dense piece of its block, and torch says once that this may be slow for gradients. It is what lets
 # an optimiser treat all tensors as one matrix, which saves far more.

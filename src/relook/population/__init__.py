@@ -1,12 +1,12 @@
 """What makes many agents one computation: every tensor's first axis, A, is the agent, and nothing crosses it."""
 
 from relook.population.agents import Agent, Agents, Stop
-from relook.population.layers import linear, pad_rows, padded_width
+from relook.population.layers import linear, linear_slope_by_input, linear_slopes, pad_rows, padded_width
 from relook.population.normalisers import ObservationNormaliser, RewardScaler
 from relook.population.optimiser import Adam
-from relook.population.parameters import Parameters
+from relook.population.parameters import Parameters, Shapes
 from relook.population.randomness import reset_seed, stream
-from relook.population.selfcheck import agents_are_independent
+from relook.population.selfcheck import agents_are_independent, single_threaded
 
 __all__ = [
     "Adam",
@@ -15,11 +15,15 @@ __all__ = [
     "ObservationNormaliser",
     "Parameters",
     "RewardScaler",
+    "Shapes",
     "Stop",
     "agents_are_independent",
     "linear",
+    "linear_slope_by_input",
+    "linear_slopes",
     "pad_rows",
     "padded_width",
     "reset_seed",
+    "single_threaded",
     "stream",
 ]

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace
-from relook.envs.vector import Spaces
+from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces
 from relook.errors import RelookError, WrongRequest
 from relook.networks import ActorCritic
-from relook.population import Agent, Agents
-from relook.population.selfcheck import single_threaded
+from relook.population import Agent, Agents, single_threaded
 from relook.runs.evaluation import Evaluation
 from relook.runs.reading import Run
 

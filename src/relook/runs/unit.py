@@ -18,8 +18,7 @@ from torch import Tensor
 
 from relook.envs import Episode, replays_exactly
 from relook.errors import WrongRequest
-from relook.population import Agents, Stop, agents_are_independent
-from relook.population.selfcheck import single_threaded
+from relook.population import Agents, Stop, agents_are_independent, single_threaded
 from relook.runs.evaluation import Acts, Evaluation
 from relook.runs.files import LineWriter
 from relook.runs.metrics import COMMON, Metric
