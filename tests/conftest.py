@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatc
 @pytest.fixture(autouse=True)
 def shapes_are_checked_where_it_is_cheap(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests that train for long do without the check of shapes at every call, which would take most of their time."""
-    jaxtyping.config.update("jaxtyping_disable", request.path.parent.name in ("learning", "contracts"))
+    jaxtyping.config.update("jaxtyping_disable", request.path.parent.name in ("learning", "contracts", "resume"))
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
 
@@ -70,8 +70,8 @@ def train_here() -> Callable[..., Run]:
 def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units are carried out in this process: few tests start workers, because each takes seconds to start."""
 
-    def here(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
+    def here(run: Run, units: Sequence[int], spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
         recorded = run.record["actor_critic"]  # what a worker is told in words
-        training._carry_out_here(run, spec, watch, run.actor_critic(recorded["name"]) if recorded else None)
+        training._carry_out_here(run, units, spec, watch, run.actor_critic(recorded["name"]) if recorded else None)
 
     monkeypatch.setattr(training, "_carry_out", here)

@@ -66,6 +66,9 @@ class Still:
     def state(self) -> dict[str, Tensor]:
         return {"nothing": self._nothing}
 
+    def load(self, state: dict[str, Tensor]) -> None:
+        self._nothing = state["nothing"]
+
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Tensor:
         return torch.zeros(len(agents), *shape, 1)
 

@@ -3,6 +3,7 @@
 import relook
 run = relook.ppo("CartPole-v1", seeds=10, steps=100_000)   # train
 run = relook.open("runs/ppo-CartPole-v1")                  # look at it again
+run = relook.resume("runs/ppo-CartPole-v1")                # go on with it, if it did not end
 run.evaluations, run.metrics, run.episodes                 # polars tables
 run.agent(3).act(observation)                              # the agent itself
 """
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from relook.runs.reading import Run
 
 __version__ = metadata.version("relook")
-__all__ = ["__version__", "open", "ppo", "train"]
+__all__ = ["__version__", "open", "ppo", "resume", "train"]
 
 
 def open(path: Any) -> "Run":
@@ -26,11 +27,14 @@ def open(path: Any) -> "Run":
 
 
 def __getattr__(name: str) -> Any:
-    """`relook.train`, and one function for each algorithm: imported when first used, because torch takes seconds."""
+    """`relook.train`, `relook.resume`, and one function for each algorithm.
+
+    They are imported when first used, because torch takes seconds.
+    """
     from relook.algorithms import ALGORITHMS
 
-    if name == "train" or name in ALGORITHMS:
-        from relook.training import train
+    if name in ("train", "resume") or name in ALGORITHMS:
+        from relook import training
 
-        return train if name == "train" else partial(train, name)
+        return getattr(training, name) if name in ("train", "resume") else partial(training.train, name)
     raise AttributeError(f"module 'relook' has no attribute {name!r}")

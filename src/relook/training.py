@@ -26,9 +26,10 @@ from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, names
-from relook.runs.files import LineWriter, number, plain
+from relook.runs import checkpoints
+from relook.runs.files import LineWriter, lock, number, plain, write_whole
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
-from relook.runs.unit import whole_iterations
+from relook.runs.unit import LOGS, settle, whole_iterations
 from relook.runs.work import Work
 
 VERSIONS = ("relook", "torch", "numpy", "gymnasium", "mujoco", "safetensors")
@@ -52,6 +53,10 @@ class Request:
     """The name of the preset that hyper-parameters and environment were taken from, for the record."""
     actor_critic: str | Callable[..., Any] | None = None
     """A function that makes the networks, or its name, `module:function`; None for ours."""
+    checkpoint_every: int = 10_000
+    """Environment steps per agent between checkpoints; 0: only at the end."""
+    milestones: Sequence[int] = ()
+    """Steps per agent whose checkpoints are kept for good."""
 
 
 def prepare(request: Request, workers: int | None = None) -> Run:
@@ -70,6 +75,10 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         raise WrongRequest(f"expected seeds of at least 0; found {min(request.seeds)}")
     if request.evaluate_episodes < 0:
         raise WrongRequest(f"expected at least 0 episodes per evaluation; found {request.evaluate_episodes}")
+    if request.checkpoint_every < 0:
+        raise WrongRequest(f"expected at least 0 steps between checkpoints; found {request.checkpoint_every}")
+    if any(steps < 0 for steps in request.milestones):
+        raise WrongRequest(f"expected milestones of at least 0 steps; found {list(request.milestones)}")
     workers = available_cores() if workers is None else workers
     if workers < 1:
         raise WrongRequest(f"expected at least one worker; found {workers}")
@@ -118,6 +127,8 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         },
         "steps": request.steps,
         "evaluate_episodes": request.evaluate_episodes,
+        "checkpoint_every": request.checkpoint_every,
+        "milestones": list(request.milestones),
         "agents": agents,
         "versions": {name: _version(name) for name in VERSIONS} | {"python": platform.python_version()},
         "git": _git_state(),
@@ -125,12 +136,16 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     directory = _new_directory(request.out, f"{known.name}-{spec.name}")
-    text = json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
     try:
-        (directory / "run.json").write_text(text, encoding="utf-8")
+        _write_record(directory, record)
     except OSError as error:
         raise WrongRequest(f"cannot write into {directory}: {error.strerror}; choose another --out") from error
     return Run(directory)
+
+
+def _write_record(directory: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
+    write_whole(directory / "run.json", text.encode())
 
 
 def _networks(actor_critic: str | Callable[..., Any] | None) -> dict[str, Any] | None:
@@ -181,6 +196,13 @@ def _version(package: str) -> str | None:
         return None
 
 
+def changed_versions(run: Run) -> dict[str, tuple[str | None, str | None]]:
+    """The packages that are others today than when the run was made: then and now."""
+    now = {name: _version(name) for name in VERSIONS} | {"python": platform.python_version()}
+    then = dict(run.record["versions"])
+    return {name: (then.get(name), now[name]) for name in now if then.get(name) != now[name]}
+
+
 def _git_state() -> dict[str, Any] | None:
     """Commit of the working directory's repository, and whether files differ from it; None outside a repository."""
 
@@ -220,7 +242,7 @@ def read_work(run: Run, unit: int, spec: EnvironmentSpec) -> Work:
     if not members:
         raise RelookError(f"expected a unit among {run.units}; found {unit}")
     values = [_typed(config, agent.hyperparameters) for agent in members]
-    numeric = names(config, "numeric")
+    numeric, pending = names(config, "numeric"), run.record.get("pending")
     agents = [
         Agent(member.agent, member.seed, {name: own[name] for name in numeric})
         for member, own in zip(members, values, strict=True)
@@ -232,6 +254,9 @@ def read_work(run: Run, unit: int, spec: EnvironmentSpec) -> Work:
         config(**values[0]),
         run.steps,
         int(run.record["evaluate_episodes"]),
+        int(run.record["checkpoint_every"]),
+        tuple(int(steps) for steps in run.record["milestones"]),
+        None if pending is None else int(pending["at"]),
     )
 
 
@@ -249,11 +274,11 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def planned_steps(run: Run) -> list[int]:
+def planned_steps(run: Run, asked: int | None = None) -> list[int]:
     """The environment steps that each agent will make: what was asked for, rounded down to its whole iterations."""
     config = algorithm(run.algorithm).config
     each = [config(**_typed(config, agent.hyperparameters)).steps_each for agent in run.agents]
-    return [whole_iterations(run.steps, steps) * steps for steps in each]
+    return [whole_iterations(asked or run.steps, steps) * steps for steps in each]
 
 
 def work(run: Run, unit: int, spec: EnvironmentSpec, actor_critic: Callable[..., Any] | None = None) -> None:
@@ -271,10 +296,13 @@ def work(run: Run, unit: int, spec: EnvironmentSpec, actor_critic: Callable[...,
 
 def _record_failure(run: Run, unit: int, message: str) -> None:
     directory = run.unit_directory(unit)
-    directory.mkdir(parents=True, exist_ok=True)
-    events = LineWriter(directory / "events.jsonl")
-    events.write([{"event": "failed", "error": message}])
-    events.close()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        events = LineWriter(directory / "events.jsonl")
+        events.write([{"event": "failed", "error": message}])
+        events.close()
+    except OSError as error:  # a full disk, for which reason it may have failed too
+        print(f"relook: unit {unit} failed: {message}; nor can this be written down: {error}", file=sys.stderr)
 
 
 def carry_out(
@@ -284,7 +312,7 @@ def carry_out(
     watch: Callable[[], None] = lambda: None,
     actor_critic: Callable[..., Any] | None = None,
 ) -> None:
-    """Carry out all units of a prepared run, each in a fresh process, at most `workers` at a time.
+    """Carry out all units of a prepared run that have not finished, each in a fresh process, `workers` at a time.
 
     `watch` is called a few times a second meanwhile. With an environment or an `actor_critic` that is a function which
     other processes cannot import, units are carried out in this process instead. Raises `RelookError` if a unit
@@ -292,10 +320,11 @@ def carry_out(
     iteration and keep what it has, and raises `Interrupted`; a second one kills.
     """
     cause = None
+    units = [unit for unit in run.units if not {"finished", "paused"} & set(run.unit_events(unit))]
     if spec.function is not None or actor_critic is not None:
-        cause = _carry_out_here(run, spec, watch, actor_critic)
+        cause = _carry_out_here(run, units, spec, watch, actor_critic)
     else:
-        _carry_out(run, spec, workers, watch)
+        _carry_out(run, units, spec, workers, watch)
     watch()
     events = {unit: run.unit_events(unit) for unit in run.units}
     failed = [unit for unit in run.units if "failed" in events[unit]]
@@ -306,8 +335,10 @@ def carry_out(
             f"{len(failed)} of {len(run.units)} units of work failed ({'; '.join(sorted(reasons))}); the others are "
             f"whole" + (f"; the log of unit {failed[0]} is {log}" if log.exists() else "")
         ) from cause
-    if not all("finished" in of_unit for of_unit in events.values()):
-        raise Interrupted(f"interrupted; {run.path} keeps what was trained until then")
+    if not all({"finished", "paused"} & set(of_unit) for of_unit in events.values()):
+        raise Interrupted(
+            f"interrupted; {run.path} keeps what was trained until then; go on with: relook resume {run.path}"
+        )
     stopped = [stop for unit in run.units for stop in run.stopped(unit).values()]
     if len(stopped) == len(run.agents):
         causes = sorted({f"{stop['status']}: {stop['reason']}" for stop in stopped})
@@ -315,11 +346,15 @@ def carry_out(
 
 
 def _carry_out_here(
-    run: Run, spec: EnvironmentSpec, watch: Callable[[], None], actor_critic: Callable[..., Any] | None
+    run: Run,
+    units: Sequence[int],
+    spec: EnvironmentSpec,
+    watch: Callable[[], None],
+    actor_critic: Callable[..., Any] | None,
 ) -> Exception | None:
     """Units one after the other in this process. Returns the last failure, which `work` has recorded."""
     cause = None
-    for unit in run.units:
+    for unit in units:
         try:
             work(run, unit, spec, actor_critic)
         except Exception as error:
@@ -330,9 +365,9 @@ def _carry_out_here(
     return cause
 
 
-def _carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
+def _carry_out(run: Run, units: Sequence[int], spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
     """Units in processes of their own. A process that dies without saying why is recorded as a failure."""
-    waiting, running = deque(run.units), dict[int, subprocess.Popen[bytes]]()
+    waiting, running = deque(units), dict[int, subprocess.Popen[bytes]]()
     interrupted = False
     try:
         with _stop_signals_as_interrupts():
@@ -346,7 +381,8 @@ def _carry_out(run: Run, spec: EnvironmentSpec, workers: int, watch: Callable[[]
                     for unit, process in list(running.items()):
                         if process.poll() is not None:
                             del running[unit]
-                            if process.returncode and "failed" not in run.unit_events(unit):
+                            dead = process.returncode and "failed" not in run.unit_events(unit)
+                            if dead and not interrupted:  # an interrupt may come before a worker listens to it
                                 _record_failure(run, unit, f"the worker {_end(process.returncode)}")
                 except KeyboardInterrupt:
                     if interrupted:
@@ -416,6 +452,131 @@ def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Pope
             env=environment,
             process_group=0,  # a Ctrl-C reaches this process alone, which tells its workers
         )
+
+
+def resume(
+    run: Run | str | Path,
+    *,
+    steps: int | None = None,
+    env: str | Callable[..., gym.Env[Any, Any]] | None = None,
+    actor_critic: str | Callable[..., Any] | None = None,
+    workers: int | None = None,
+    watch: Callable[[], None] = lambda: None,
+) -> Run:
+    """Go on with a run that did not end, or to more `steps`, as if nothing had happened; return it when it has ended.
+
+    `env` and `actor_critic` repeat a name that imports code, or hand in the function that the run was given. Raises
+    `WrongRequest` if there is nothing to do, and what `carry_out` raises.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    spec, networks = run.environment(env), run.actor_critic(actor_critic)
+    workers = available_cores() if workers is None else workers
+    make = networks if callable(actor_critic) else None
+    if "pending" in run.record:  # a fork: first to where it branches off
+        if _settled(run, run.units, spec) < int(run.record["pending"]["at"]):
+            carry_out(run, spec, workers, watch, make)
+        run = _branched(run)
+    units = [unit for unit in run.units if "finished" not in run.unit_events(unit)]
+    if steps is not None and steps != run.steps:
+        made = max(summary["steps"] for summary in run.agent_summaries)
+        if steps < made:
+            raise WrongRequest(f"expected at least the {made:,} steps that {run.path} has made; found {steps:,}")
+        units = run.units
+    if not units:
+        raise WrongRequest(f"{run.path} has ended at its {run.steps:,} steps; for more of them: --steps M")
+    _settled(run, units, spec)
+    if steps is not None and steps != run.steps:
+        horizons = [*run.record.get("horizons", []), run.steps]
+        _write_record(run.path, {**run.record, "steps": steps, "horizons": horizons})
+        run = Run(run.path)
+    carry_out(run, spec, workers, watch, make)
+    return Run(run.path)
+
+
+def _settled(run: Run, units: Sequence[int], spec: EnvironmentSpec) -> int:
+    """Bring the files of these units to their newest checkpoints; returns the steps that all of them have made."""
+    made = []
+    for unit in units:
+        directory = run.unit_directory(unit)
+        directory.mkdir(parents=True, exist_ok=True)
+        with lock(directory):
+            point, _ = settle(read_work(run, unit, spec))
+        made.append(0 if point is None else point.steps)
+    return min(made)
+
+
+def fork(
+    run: Run | str | Path,
+    *,
+    at: int,
+    out: str | Path | None = None,
+    env: str | Callable[..., gym.Env[Any, Any]] | None = None,
+    actor_critic: str | Callable[..., Any] | None = None,
+    workers: int | None = None,
+    watch: Callable[[Run], Callable[[], None]] = lambda run: lambda: None,
+    **hyperparameters: Any,
+) -> Run:
+    """A new run that has everything in common with `run` up to step `at`, and from there on other hyper-parameters.
+
+    The random numbers stay the same too. Where there is no checkpoint at that step it is trained again from the one
+    before it. `watch` is given the new run and returns what is called meanwhile. Raises `WrongRequest` for a step that
+    the run has not reached, and for a change that the state of a training cannot follow.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    branch = branch_off(run, at, out, hyperparameters)
+    return resume(branch, env=env, actor_critic=actor_critic, workers=workers, watch=watch(branch))
+
+
+def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mapping[str, Any]) -> Run:
+    """The directory of a fork, with the newest checkpoints that it shares with `run`; to be trained by `resume`."""
+    config = algorithm(run.algorithm).config
+    check(config, dict(hyperparameters))
+    if "pending" in run.record:
+        raise WrongRequest(f"{run.path} is a fork that has not reached its branch: relook resume {run.path}")
+    made = min(summary["steps"] for summary in run.agent_summaries)
+    each = {}
+    for agent in run.agents:
+        before = config(**_typed(config, agent.hyperparameters))
+        after = replace(before, **hyperparameters)
+        after.check()
+        if (after.steps_each, after.envs) != (before.steps_each, before.envs):
+            raise WrongRequest(
+                "expected a change that leaves the length of an iteration and the number of environments as they are; "
+                f"found {', '.join(f'{k} {v}' for k, v in hyperparameters.items())}"
+            )
+        each[agent.unit] = before.steps_each
+    if not 0 <= at <= made:
+        raise WrongRequest(f"expected --at a step from 0 to the {made:,} that {run.path} has made; found {at:,}")
+    odd = sorted({steps for steps in each.values() if at % steps})
+    if odd:
+        raise WrongRequest(f"expected --at a multiple of {odd[0]:,}, the steps of an iteration; found {at:,}")
+
+    directory = _new_directory(Path(out) if out is not None else None, f"{run.path.name}-fork")
+    for unit in run.units:
+        checkpoints.copy_until(run.unit_directory(unit), directory / "units" / str(unit), at, LOGS)
+    ancestor = {"run": str(run.path.resolve()), "created": run.record["created"], "at": at}
+    record = {**run.record, "ancestor": ancestor, "pending": {"at": at, "hyperparameters": dict(hyperparameters)}}
+    record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+    _write_record(directory, record)
+    return Run(directory)
+
+
+def _branched(run: Run) -> Run:
+    """A fork that has come to where it branches off, with what is other from there on."""
+    record = dict(run.record)
+    changed = record.pop("pending")["hyperparameters"]
+    record["agents"] = [
+        {**agent, "hyperparameters": {**agent["hyperparameters"], **changed}} for agent in record["agents"]
+    ]
+    _write_record(run.path, {**record, "ancestor": {**record["ancestor"], "changed": changed}})
+    return Run(run.path)
+
+
+def annealed(run: Run) -> list[str]:
+    """The hyper-parameters that fall over the whole of this run's training, for any of its agents."""
+    config = algorithm(run.algorithm).config
+    found = [config(**_typed(config, agent.hyperparameters)).annealed for agent in run.agents]
+    return sorted({name for own in found for name in own})
 
 
 def train(

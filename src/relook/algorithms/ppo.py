@@ -463,7 +463,7 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
         scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
         rollout = Rollout(len(agents), config.horizon, config.envs, envs.spaces)
         run.check(lambda some: rehearse(envs.spaces, some, config, actor_critic))
-        run.start(ac)
+        run.start(ac, envs, optimiser=optimiser, reward_scaler=scaler)
 
         for iteration in run.iterations(config.steps_each):
             h = settings.annealed(config.annealed, run.progress)

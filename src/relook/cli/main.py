@@ -9,8 +9,11 @@ from relook.errors import RelookError, WrongRequest
 
 VERBS = {
     "train": "train agents: relook train ppo --env CartPole-v1",
+    "resume": "go on with a run that did not end, or to more steps",
+    "fork": "a new run from a step of another one, with one thing changed",
     "show": "say what a run is and how it ended",
     "evaluate": "play fresh episodes with a run's agents, also in a changed environment",
+    "verify": "play recorded episodes again and recompute digests: is a run what it says?",
     "plot": "draw learning curves as a PNG",
     "algorithms": "list the algorithms",
 }

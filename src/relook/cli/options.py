@@ -54,6 +54,14 @@ def _value(text: str) -> Any:
         return text
 
 
+def sizes(name: str, text: str) -> tuple[int, ...]:
+    """Several sizes, which are one value: 64,64."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise WrongRequest(f"expected {name} as sizes with commas, such as 64,64; found {text!r}") from None
+
+
 def output_file(path: Path, option: str) -> Path:
     """A file that is about to be written: its directory must exist."""
     if not path.absolute().parent.is_dir():

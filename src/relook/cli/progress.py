@@ -1,8 +1,11 @@
 """The progress line of `relook train`: read from the run's own files, like everything that looks at runs."""
 
 import json
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -12,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from relook.cli.tables import stopped
+from relook.cli.tables import print_settings, stopped
+from relook.errors import RelookError, WrongRequest
 from relook.runs.files import number
 from relook.runs.reading import Run
 
@@ -48,6 +52,7 @@ class Progress:
         self._events = {unit: _Tail(run.unit_directory(unit) / "events.jsonl") for unit in run.units}
         self._notes: Counter[str] = Counter()
         self._began: float | None = None
+        self._before = 0
         self._console = Console(file=stream)
         self._bar = Bar(
             TextColumn("[bold]{task.description}"),
@@ -79,17 +84,18 @@ class Progress:
             self._steps[row["agent"]] = row["steps"]
             if row["episode_return"] is not None:
                 self._returns[row["agent"]] = number(row["episode_return"])
-            self._began = self._began or time.monotonic()
         for unit, tail in self._events.items():
             for event in tail.read():
                 self._say(unit, event)
         done = sum(self._steps.values())
+        if self._began is None and done:  # what a run that goes on had made before does not count
+            self._began, self._before = time.monotonic(), done
         elapsed = time.monotonic() - self._began if self._began else 0
         self._bar.update(
             self._task,
             completed=done,
             returns=self._returns_so_far(),
-            speed=f"{done / elapsed:,.0f} steps/s" if elapsed > 1 else "",
+            speed=f"{(done - self._before) / elapsed:,.0f} steps/s" if elapsed > 1 else "",
             notes=", ".join(f"{count} {what}" for what, count in self._notes.items()),
         )
 
@@ -110,8 +116,19 @@ class Progress:
                 if replay != "exact" and unit == self._run.units[0]:
                     self._console.print(
                         "note: this environment does not repeat an episode from its seed and actions; episodes of "
-                        "this run cannot be replayed"
+                        "this run cannot be replayed, and resuming it begins new ones"
                     )
+            case {"event": "resumed", "steps": int(steps), "passed_over": list(passed_over)}:
+                for problem in passed_over:
+                    self._console.print(f"note: {problem}; the one before it is taken", style="yellow", highlight=False)
+                self._console.print(f"unit {unit} goes on from step {steps:,}", highlight=False)
+            case {"event": "episodes given up", "environments": list(environments)}:
+                self._console.print(
+                    f"note: {len(environments)} running episodes of unit {unit} did not come out as they had been; new "
+                    f"ones begin, and the run is no longer exact",
+                    style="yellow",
+                    highlight=False,
+                )
             case {"event": "finished" | "interrupted" as end}:
                 self._notes[end] += members - len(self._run.stopped(unit))
             case {"event": "failed"}:
@@ -119,3 +136,17 @@ class Progress:
             case {"event": "stopped", "status": str(status)}:
                 self._notes[status] += 1
                 self._console.print(stopped(self._run, event), style="yellow", highlight=False)
+
+
+@contextmanager
+def showing(run: Run, steps: int) -> Iterator[Progress]:
+    """The progress line while a run is trained, and a table of what became of it, also if only a part did."""
+    try:
+        with Progress(run, steps, sys.stderr) as progress:
+            yield progress
+    except WrongRequest:
+        raise
+    except RelookError:
+        print_settings(Run(run.path))
+        raise
+    print_settings(Run(run.path))

@@ -11,8 +11,8 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 from relook.algorithms import ALGORITHMS, Algorithm, algorithm
-from relook.cli.options import environment_arguments, parse
-from relook.errors import RelookError, WrongRequest
+from relook.cli.options import environment_arguments, parse, sizes
+from relook.errors import WrongRequest
 
 
 @dataclass
@@ -41,6 +41,10 @@ class Form:
     """Environment steps per agent, rounded down to whole iterations."""
     evaluate_episodes: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """Episodes per evaluation, agent and mode, at the start and at every tenth of training; 0: no evaluation."""
+    checkpoint_every: Annotated[int, tyro.conf.arg(metavar="M")] = 10_000
+    """Environment steps per agent between checkpoints, from which `relook resume` goes on; 0: only at the end."""
+    milestones: Annotated[tuple[int, ...], tyro.conf.arg(metavar="STEP …")] = ()
+    """Steps per agent whose checkpoints are kept for good; of the others, the last two."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
     """Processes at a time; as many as there are processor cores unless said otherwise."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -83,10 +87,8 @@ def run(arguments: Sequence[str]) -> None:
     if form.reset_seed not in ("each", "once"):
         raise WrongRequest(f"expected --reset-seed each or once; found {form.reset_seed!r}")
 
-    from relook.cli.progress import Progress
-    from relook.cli.tables import print_settings
+    from relook.cli.progress import showing
     from relook.envs import EnvironmentSpec
-    from relook.runs.reading import Run
     from relook.training import Request, available_cores, carry_out, planned_steps, prepare
 
     spec = EnvironmentSpec(form.env, environment_arguments(form.env_arg), form.max_episode_steps, form.reset_seed)
@@ -104,26 +106,22 @@ def run(arguments: Sequence[str]) -> None:
         form.out,
         form.preset,
         form.actor_critic,
+        form.checkpoint_every,
+        form.milestones,
     )
     workers = form.workers if form.workers is not None else available_cores()
     prepared = prepare(request, workers)
     planned = planned_steps(prepared)
     for steps in sorted({*planned} - {form.steps}):
         print(f"{form.steps:,} steps are rounded down to whole iterations: {steps:,}", file=sys.stderr)
-    try:
-        with Progress(prepared, sum(planned), sys.stderr) as progress:
-            carry_out(prepared, spec, workers, progress.update)
-    except RelookError:  # a part failed, or somebody interrupted: the rest is worth showing
-        print_settings(Run(prepared.path))
-        raise
-    finished = Run(prepared.path)
-    print_settings(finished)
-    print(f"\nThe run lies in {finished.path}. Next:")
+    with showing(prepared, sum(planned)) as progress:
+        carry_out(prepared, spec, workers, progress.update)
+    print(f"\nThe run lies in {prepared.path}. Next:")
     for command in ("show", "plot"):
-        print(f"  relook {command} {finished.path}")
+        print(f"  relook {command} {prepared.path}")
     repeat = f" --env {form.env}" if spec.imports_code else ""
     repeat += f" --actor-critic {form.actor_critic}" if form.actor_critic else ""
-    print(f"  relook evaluate {finished.path}{repeat}")
+    print(f"  relook evaluate {prepared.path}{repeat}")
 
 
 def _preset(words: Sequence[str]) -> str | None:
@@ -140,14 +138,7 @@ def _asked(known: Algorithm, form: Any) -> dict[str, list[Any]]:
     for f in fields(known.config):
         values = list(getattr(form, f.name))
         if isinstance(f.default, tuple):
-            values = [_sizes(f.name, text) for text in values]
+            values = [sizes(f.name, text) for text in values]
         if values != [f.default]:
             asked[f.name] = values
     return asked
-
-
-def _sizes(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise WrongRequest(f"expected {name} as sizes with commas, such as 64,64; found {text!r}") from None

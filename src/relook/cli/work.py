@@ -1,5 +1,9 @@
 """`relook work RUN UNIT`: what a worker process does. `relook train` calls it."""
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +28,18 @@ class Form:
     """Repeats the function that makes the networks, if it is not ours."""
 
 
+def _end_with_parent(parent: int) -> None:
+    """Whoever kills the command means its workers too: end after the iteration, with a checkpoint."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def run(arguments: Sequence[str]) -> None:
     form = parse(Form, "work", arguments)
     from relook.runs.reading import Run
     from relook.training import work
 
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     prepared = Run(form.run)
     work(prepared, form.unit, prepared.environment(form.env), prepared.actor_critic(form.actor_critic))

@@ -2,7 +2,7 @@
 
 from relook.envs.make import EnvironmentSpec
 from relook.envs.probes import register_probes
-from relook.envs.replayability import replays_exactly
+from relook.envs.replayability import EpisodeDigest, Moment, play_again, replays_exactly
 from relook.envs.spaces import ActionSpace, Choices, Continuous, ObservationSpace
 from relook.envs.vector import Environments, Episode, Spaces, Transition
 
@@ -15,8 +15,11 @@ __all__ = [
     "EnvironmentSpec",
     "Environments",
     "Episode",
+    "EpisodeDigest",
+    "Moment",
     "ObservationSpace",
     "Spaces",
     "Transition",
+    "play_again",
     "replays_exactly",
 ]

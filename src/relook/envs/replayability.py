@@ -1,6 +1,8 @@
 """Does an episode follow from its reset seed and its actions alone? Asked once, before training."""
 
-from typing import Any
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -42,19 +44,61 @@ def _random_actions(space: ActionSpace, seed: int) -> NDArray[Any]:
 
 def _play(env: gym.Env[Any, Any], seed: int, actions: NDArray[Any]) -> list[tuple[bytes, str, bool, bool]]:
     """What happened at each step. That the environment fails may well repeat; training will say more of it."""
-    space = ObservationSpace(env.observation_space)
-    row = np.zeros(space.size, dtype=np.float32)
     played = []
     try:
-        observation, _ = env.reset(seed=seed)
-        space.write(observation, row)
-        played.append((row.tobytes(), "", False, False))
-        for action in actions:
-            observation, reward, terminated, truncated, _ = env.step(action)
-            space.write(observation, row)
-            played.append((row.tobytes(), float(reward).hex(), bool(terminated), bool(truncated)))
-            if terminated or truncated:
-                break
+        for moment in play_again(env, ObservationSpace(env.observation_space), seed, actions):
+            ends = moment.terminated, moment.truncated
+            played.append((moment.observation.tobytes(), moment.reward.hex(), *ends))
     except Exception as error:
         played.append((b"", repr(error), False, False))
     return played
+
+
+class Moment(NamedTuple):
+    """Where a reset or a step led."""
+
+    observation: NDArray[np.float32]
+    """[D]"""
+    reward: float
+    terminated: bool
+    truncated: bool
+
+
+def play_again(
+    env: gym.Env[Any, Any], space: ObservationSpace, seed: int | None, actions: NDArray[Any]
+) -> Iterator[Moment]:
+    """The moments of an episode, from its reset on, until the actions end or the environment does."""
+
+    def seen(observation: Any) -> NDArray[np.float32]:
+        row = np.zeros(space.size, dtype=np.float32)
+        space.write(observation, row)
+        return row
+
+    observation, _ = env.reset(seed=seed)
+    yield Moment(seen(observation), 0.0, False, False)
+    for action in actions:
+        observation, reward, terminated, truncated, _ = env.step(action.copy())
+        yield Moment(seen(observation), float(reward), bool(terminated), bool(truncated))
+        if terminated or truncated:
+            return
+
+
+class EpisodeDigest:
+    """Hash of an episode: its observations as float32 vectors, its rewards as float64, and how it ended."""
+
+    BYTES = 16
+
+    def __init__(self, observation: NDArray[np.float32]) -> None:
+        """`observation` [D] is that of the reset."""
+        self._hash = blake2b(observation.tobytes(), digest_size=self.BYTES)
+        self.rewards: list[float] = []
+
+    def take(self, observations: NDArray[np.float32], rewards: list[float]) -> None:
+        """Steps: where they led [L, D], and L rewards."""
+        self._hash.update(observations.tobytes())
+        self.rewards += rewards
+
+    def so_far(self, ending: str = "") -> bytes:
+        whole = self._hash.copy()
+        whole.update(np.array(self.rewards, dtype="<f8").tobytes() + ending.encode())
+        return whole.digest()

@@ -1,9 +1,8 @@
 """A × N environments, stepped and reset by us."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.envs.make import EnvironmentSpec, bare
+from relook.envs.replayability import EpisodeDigest, play_again
 from relook.envs.spaces import ActionSpace, ObservationSpace
-from relook.population import Agents, Stop, reset_seed
+from relook.errors import RelookError
+from relook.population import Agents, Stop, reset_seed, restore
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class _Running:
 
     def __init__(self, seed: int | None, start: int, observation: NDArray[np.float32]) -> None:
         self.seed, self.start = seed, start
-        self.hash = blake2b(observation.tobytes(), digest_size=16)
-        self.rewards: list[float] = []
+        self.digest = EpisodeDigest(observation)
         self.actions: list[NDArray[Any]] = []
 
 
@@ -104,12 +104,24 @@ class _Tape:
     def length(self, i: int) -> int:
         """Whole steps of the running episode of environment `i`."""
         running = self._running[i]
-        return 0 if running is None else len(running.rewards) + self._at - running.start
+        return 0 if running is None else len(running.digest.rewards) + self._at - running.start
+
+    def so_far(self, i: int) -> _Running | None:
+        """The running episode of environment `i`, with nothing of it on the tape alone; None if none runs."""
+        running = self._running[i]
+        if running is not None:
+            self._take(i, running)
+            running.start = self._at
+        return running
+
+    def put_back(self, i: int, running: _Running) -> None:
+        """Go on with an episode that another tape held."""
+        running.start = self._at
+        self._running[i] = running
 
     def _take(self, i: int, running: _Running) -> None:
         steps = slice(running.start, self._at)
-        running.hash.update(self._observation[steps, i].tobytes())
-        running.rewards += self._reward[steps, i].tolist()
+        running.digest.take(self._observation[steps, i], self._reward[steps, i].tolist())
         running.actions.append(self._action[steps, i].copy())
 
     def end(self, a: int, n: int, i: int, episode: int, ending: str, *, raised: bool) -> Episode:
@@ -120,17 +132,15 @@ class _Tape:
         self._take(i, running)
         if raised:
             running.actions.append(self._action[self._at : self._at + 1, i].copy())
-        running.hash.update(np.array(running.rewards, dtype="<f8").tobytes())
-        running.hash.update(ending.encode())
         return Episode(
             agent=a,
             environment=n,
             episode=episode,
             reset_seed=running.seed,
-            length=len(running.rewards),
-            ret=sum(running.rewards),
+            length=len(running.digest.rewards),
+            ret=sum(running.digest.rewards),
             ending=ending,
-            digest=running.hash.hexdigest(),
+            digest=running.digest.so_far(ending).hex(),
             actions=np.concatenate(running.actions),
         )
 
@@ -219,11 +229,12 @@ class Environments:
         for a in self.agents.stopped:  # nobody learns from these rows, but they are computed with
             self._observation[a] = self._after[a] = self._reward[a] = 0
 
-    def _reset(self, i: int) -> None:
+    def _reset(self, i: int, *, seeded: bool = False) -> None:
+        """Begin an episode; `seeded`: with an explicit seed even if only the first shall have one."""
         a, n = divmod(i, self.count)
         episode, row = self._episode[i], self._observation_rows[i]
         seed: int | None = reset_seed(self.agents[a].seed, self._purpose, self._slot(n), episode)
-        if self.spec.reset_seed == "once" and episode > 0:
+        if self.spec.reset_seed == "once" and episode > 0 and not seeded:
             seed = None
         self._left[i] = self._limits[i]
         try:
@@ -322,6 +333,74 @@ class Environments:
         """The episodes that ended since the last call."""
         finished, self._finished = self._finished, []
         return finished
+
+    def state(self) -> dict[str, Tensor]:
+        """What the running episodes follow from: for each of the A·N environments the number of its episode, whether
+        it is stepped, the reset seed (-1 for none), and the length, actions and digest of the episode so far.
+        """
+        so_far = [self._tape.so_far(i) for i in range(len(self._envs))]
+        nothing = np.zeros((0, *self.spaces.action.shape), dtype=self.spaces.action.dtype)
+        actions = [np.concatenate([nothing, *running.actions]) if running else nothing for running in so_far]
+        digests = b"".join(running.digest.so_far() if running else bytes(EpisodeDigest.BYTES) for running in so_far)
+        seeds = [-1 if running is None or running.seed is None else running.seed for running in so_far]
+        return {
+            "episode": torch.tensor(self._episode),
+            "stepped": torch.from_numpy(~self.resting.reshape(-1)),
+            "reset_seed": torch.tensor(seeds),
+            "length": torch.tensor([len(own) for own in actions]),
+            "actions": torch.from_numpy(np.concatenate(actions)),
+            "digest": torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, EpisodeDigest.BYTES),
+        }
+
+    def load(self, state: Mapping[str, Tensor], *, replay: bool = True) -> list[int]:
+        """Be where `state` was taken: every running episode is played again from its seed and actions.
+
+        An episode that does not come out as its digest says, or that is not to be played again (`replay`), is given up,
+        and its environment goes on with its next one. Returns the numbers, agent × N + environment, of these
+        environments. Raises `RelookError` for a state of other environments.
+        """
+        own = {name: tensor for name, tensor in self.state().items() if name != "actions"}
+        restore(own, state)
+        actions = state["actions"].numpy() if "actions" in state else np.zeros(0)
+        lengths, shape = own["length"].tolist(), (sum(own["length"].tolist()), *self.spaces.action.shape)
+        if min(lengths) < 0 or (actions.shape, actions.dtype) != (shape, self.spaces.action.dtype):
+            raise RelookError(
+                f"expected {self.spaces.action.dtype} actions of shape {list(shape)} in a checkpoint; found "
+                f"{actions.dtype} of shape {list(actions.shape)}"
+            )
+        self._episode, self._finished = own["episode"].tolist(), []
+        self._stepping = [i for i, stepped in enumerate(own["stepped"].tolist()) if stepped]
+        self._stopped = 0
+        self._leave_out_stopped()
+        starts = np.cumsum([0, *lengths])
+        digests, seeds = own["digest"].numpy(), own["reset_seed"].tolist()
+        given_up = []
+        for i in self._stepping:
+            played = replay and self._play_again(
+                i, None if seeds[i] < 0 else seeds[i], actions[starts[i] : starts[i + 1]], digests[i].tobytes()
+            )
+            if not played:
+                given_up.append(i)
+                self._episode[i] += 1
+                self._reset(i, seeded=True)
+        self._leave_out_stopped()
+        return given_up
+
+    def _play_again(self, i: int, seed: int | None, actions: NDArray[Any], digest: bytes) -> bool:
+        """Bring environment `i` to where these actions led; False if they lead elsewhere."""
+        try:
+            first, *moments = play_again(self._envs[i], self.spaces.observation, seed, actions)
+        except Exception:  # a fault, where there was none
+            return False
+        running = _Running(seed, 0, first.observation)
+        for moment in moments:
+            running.digest.take(moment.observation, [moment.reward])
+        running.actions = [actions.copy()]
+        self._observation_rows[i] = (moments or [first])[-1].observation
+        self._left[i] = self._limits[i] - len(actions)
+        self._tape.put_back(i, running)
+        ended = any(moment.terminated or moment.truncated for moment in moments)
+        return not ended and len(moments) == len(actions) and running.digest.so_far() == digest
 
     def close(self) -> None:
         """Close every environment: what one of them raises at its end is no reason to leave others open."""

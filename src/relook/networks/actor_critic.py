@@ -12,7 +12,7 @@ from relook.envs import Spaces
 from relook.errors import RelookError, WrongRequest
 from relook.networks.mlp import MLP, Backward
 from relook.networks.policies import policy_for
-from relook.population import Agents, ObservationNormaliser, Parameters, Shapes
+from relook.population import Agents, ObservationNormaliser, Parameters, Shapes, restore
 
 GROUPS = ("policy", "value")
 
@@ -188,13 +188,10 @@ class ActorCritic:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
-        own = self.state()
-        for name, tensor in own.items():
-            if name not in state or state[name].shape != tensor.shape:
-                found = list(state[name].shape) if name in state else "nothing"
-                raise RelookError(f"expected parameters {name!r} of shape {list(tensor.shape)}; found {found}")
-        with torch.no_grad():
-            for name, tensor in self._learned().items():
-                tensor.copy_(state[name])
+        statistics = (
+            {} if self.normaliser is None else {f"normaliser/{k}": v for k, v in self.normaliser.state().items()}
+        )
+        own = {name: tensor.clone() for name, tensor in statistics.items()}
+        restore(self._learned() | own, state)
         if self.normaliser is not None:
-            self.normaliser.load({name: state[f"normaliser/{name}"] for name in self.normaliser.state()})
+            self.normaliser.load({name.removeprefix("normaliser/"): tensor for name, tensor in own.items()})

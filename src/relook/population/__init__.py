@@ -7,6 +7,7 @@ from relook.population.optimiser import Adam
 from relook.population.parameters import Parameters, Shapes
 from relook.population.randomness import reset_seed, stream
 from relook.population.selfcheck import agents_are_independent, single_threaded
+from relook.population.state import restore
 
 __all__ = [
     "Adam",
@@ -24,6 +25,7 @@ __all__ = [
     "pad_rows",
     "padded_width",
     "reset_seed",
+    "restore",
     "single_threaded",
     "stream",
 ]

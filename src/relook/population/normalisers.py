@@ -3,12 +3,15 @@
 The statistics stand still while an algorithm collects and updates, and move between; what a buffer stores stays raw.
 """
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from relook.formulas.normalisation import beyond_rounding, merge_moments, moments
 from relook.formulas.shapes import expand
+from relook.population.state import restore
 
 CLIP = 10.0
 """Normalised observations are cut at ±10, as Stable-Baselines3's VecNormalize and OpenAI Baselines do, so that one
@@ -76,6 +79,18 @@ class RewardScaler:
         if not self.enabled:
             return reward
         return reward / expand(self.scale, 3)
+
+    def state(self) -> dict[str, Tensor]:
+        count = torch.tensor([self.count], dtype=torch.float64)
+        moments = {"count": count, "mean": self.mean, "variance": self.variance}
+        return moments | {"discounted_return": self.discounted_return}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
+        own = {name: tensor.clone() for name, tensor in self.state().items()}
+        restore(own, state)
+        self.count, self.mean, self.variance = own["count"].item(), own["mean"], own["variance"]
+        self.discounted_return = own["discounted_return"]
 
     def update(
         self, reward: Float[Tensor, "A T N"], done: Bool[Tensor, "A T N"], discount: Float[Tensor, " A"]

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from relook.population.parameters import Parameters
+from relook.population.state import restore
 
 
 class Adam:
@@ -30,6 +31,14 @@ class Adam:
         # The same memory in rows, one for each agent and group: a row that shall not move is left out of a step.
         self._rows = [list(block.flatten(0, 1).unbind(0)) for block in self._blocks]
         self._row_steps = self.steps.numpy().reshape(-1)
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments [A, G, P] and step counts [A, G]."""
+        return {"first_moment": self.first_moment, "second_moment": self.second_moment, "steps": self.steps}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
+        restore(self.state(), state)
 
     @torch.no_grad()
     def step(

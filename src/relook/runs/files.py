@@ -2,9 +2,10 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from relook.errors import RelookError
 
@@ -50,8 +51,56 @@ class LineWriter:
         self._file.writelines(_line(record) for record in records)
         self._file.flush()
 
+    def sync(self) -> None:
+        """Have everything on the disk itself."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         self._file.close()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that whoever pulls the plug finds the old one or the new one, and nothing in between."""
+    beside = path.with_name(f"{path.name}.partial")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        sync(path.parent)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def sync(directory: Path) -> None:
+    """Have a directory's names on the disk itself, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock(directory: Path) -> IO[bytes]:
+    """Keep others from training in a directory until the file that this returns is closed, or its process ends.
+
+    Raises `RelookError` if another process trains there.
+    """
+    file = (directory / "lock").open("ab")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass  # a system without such locks
+    except OSError as error:
+        file.close()
+        raise RelookError(f"{directory} is being trained by another process: wait for it, or end it") from error
+    return file
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

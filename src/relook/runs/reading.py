@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -158,6 +159,33 @@ class Run:
         """The agents of a unit that stopped while the others went on, with status, reason, steps and place."""
         rows = read_lines(self.unit_directory(unit) / "events.jsonl")
         return {int(row["agent"]): row for row in rows if row["event"] == "stopped"}
+
+    def recorded_episodes(self) -> Iterator[dict[str, Any]]:
+        """The episodes as they were recorded, in the order in which they ended, with the `unit` of each."""
+        for unit in self.units:
+            for row in read_lines(self.unit_directory(unit) / "episodes.jsonl"):
+                yield {"unit": unit, **row}
+
+    def recorded_actions(self, episode: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        """The actions of a recorded episode as its environment received them, [length, …].
+
+        Raises `RelookError` if the record does not fit the file of actions.
+        """
+        path = self.unit_directory(int(episode["unit"])) / "actions.bin"
+        try:
+            where = episode["actions"]
+            dtype, shape = np.dtype(str(where["dtype"])), tuple(int(n) for n in where["shape"])
+            offset, count = int(where["offset"]), math.prod(shape)
+            whole = dtype.kind in "biuf" and min(offset, *shape) >= 0
+            if not whole or offset + count * dtype.itemsize > path.stat().st_size:
+                raise ValueError(f"{where} is not in its {path.stat().st_size} bytes")
+            with path.open("rb") as file:
+                file.seek(offset)
+                actions = np.frombuffer(file.read(count * dtype.itemsize), dtype=dtype).reshape(shape)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise RelookError(f"expected the actions of an episode in {path}; found none there: {error}") from error
+        asked = np.dtype(str(where.get("as", dtype.str)))
+        return actions.astype(asked if asked.kind in "biuf" else dtype)
 
     def parameters(self, unit: int) -> dict[str, np.ndarray[Any, Any]]:
         """The tensors [A, …] that a unit ended with. Raises `RelookError` if it has none or they are damaged."""

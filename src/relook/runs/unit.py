@@ -1,6 +1,7 @@
 """What an algorithm writes while it trains one unit of work."""
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -8,34 +9,84 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from math import isfinite
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from relook.envs import Episode, replays_exactly
-from relook.errors import WrongRequest
+from relook.envs import Environments, Episode, replays_exactly
+from relook.errors import RelookError, WrongRequest
 from relook.population import Agents, Stop, agents_are_independent, single_threaded
+from relook.runs import checkpoints
+from relook.runs.checkpoints import CHECKPOINTS, Checkpoint
 from relook.runs.evaluation import Acts, Evaluation
-from relook.runs.files import LineWriter
+from relook.runs.files import LineWriter, lock, plain, read_lines, write_whole
 from relook.runs.metrics import COMMON, Metric
+from relook.runs.reading import parameters_sha256
 from relook.runs.work import Work
 
 PARAMETERS = "parameters.safetensors"
+LOGS = (*(f"{name}.jsonl" for name in ("metrics", "timing", "episodes", "evaluations", "events")), "actions.bin")
+"""What grows while a unit trains. A checkpoint remembers how far it had grown."""
 
 EVALUATIONS = 10
 """Evaluations after the first: one at every tenth of training."""
 
 
-class Keeps(Acts, Protocol):
-    """What a unit needs of an actor-critic: to act, and to be kept."""
+class Keeps(Protocol):
+    """Something that survives a power cut: what `state` gives, `load` takes over."""
+
+    def state(self) -> dict[str, Tensor]: ...
+    def load(self, state: dict[str, Tensor]) -> None: ...
+
+
+class ActsAndKeeps(Acts, Keeps, Protocol):
+    """What a unit needs of an actor-critic."""
 
     @property
     def settings(self) -> Mapping[str, Any]: ...
-    def state(self) -> dict[str, Tensor]: ...
+
+
+def settle(work: Work) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint that a unit goes on from, and what was found wrong with newer ones; None: from the beginning.
+
+    What the unit wrote after it is cut off. Training again from there writes it again, the same to the byte.
+    """
+    directory = work.directory
+    point, passed_over = checkpoints.newest(directory / CHECKPOINTS, lambda some: _check(some.record, work))
+    sizes: dict[str, int] = {} if point is None else point.record["logs"]
+    for name in LOGS:
+        if (directory / name).exists():
+            os.truncate(directory / name, sizes.get(name, 0))
+    return point, passed_over
+
+
+def _check(record: Mapping[str, Any], work: Work) -> None:
+    """Raise `RelookError` for a checkpoint that is not of this unit, or that the unit's files do not reach to."""
+    own = [[agent.index, agent.seed] for agent in work.agents]
+    if record.get("agents") != own:
+        raise RelookError(f"expected a checkpoint of the agents and seeds {own}; found {record.get('agents')}")
+    try:
+        numbers = [*record["logs"].values(), record["elapsed"], record["iteration"], record["evaluated"]]
+        whole = set(record["logs"]) == set(LOGS) and min(numbers) >= 0 and set(_stops(record)) <= set(range(len(own)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RelookError(f"expected a whole record in a checkpoint; found it damaged: {error!r}") from error
+    if not whole:
+        raise RelookError(f"expected a whole record in a checkpoint; found {record['logs']}, {record['stopped']}")
+    for name, size in record["logs"].items():
+        path = work.directory / name
+        found = path.stat().st_size if path.exists() else 0
+        if found < size:
+            raise RelookError(f"expected {path} to have {size} bytes, as at its checkpoint; found {found}")
+
+
+def _stops(record: Mapping[str, Any]) -> dict[int, Stop]:
+    """The agents that had stopped at a checkpoint, by position."""
+    return {int(a): Stop(stop["status"], stop["reason"], dict(stop["where"])) for a, stop in record["stopped"].items()}
 
 
 class Unit:
@@ -43,6 +94,9 @@ class Unit:
 
     `metrics.jsonl`, `episodes.jsonl` with `actions.bin`, `evaluations.jsonl` and `events.jsonl` are reproducible to
     the byte; what depends on the clock stands apart, in `timing.jsonl`.
+
+    If the unit has been trained before, and was not finished, it goes on from its newest checkpoint that is whole: what
+    was written after it is cut off, and comes again, the same to the byte.
     """
 
     def __init__(self, work: Work, metrics: Mapping[str, Metric]) -> None:
@@ -57,18 +111,24 @@ class Unit:
         self._evaluated = 0
         self._told: set[int] = set()
         self._interrupted = False
+        self._kept: dict[str, Keeps] = {}
 
     def __enter__(self) -> Self:
         single_threaded()
         directory = self.work.directory
         directory.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(directory)
+        self._point, self._passed_over = settle(self.work)
         self._metrics, self._timing, self._episodes, self._evaluations, self._events = (
             LineWriter(directory / f"{name}.jsonl")
             for name in ("metrics", "timing", "episodes", "evaluations", "events")
         )
         self._actions = (directory / "actions.bin").open("ab")
+        checked = [row for row in read_lines(directory / "events.jsonl") if row["event"] == "checked"]
+        self._grades = {key: checked[-1][key] for key in ("numerics", "replay")} if checked else {}
         self._evaluation: Evaluation | None = None
-        self._began = time.perf_counter()
+        elapsed = 0.0 if self._point is None else self._point.record["elapsed"]
+        self._began = time.perf_counter() - elapsed
         self._listen()
         return self
 
@@ -92,6 +152,7 @@ class Unit:
             file.close()
         if self._evaluation is not None:
             self._evaluation.envs.close()
+        self._lock.close()
 
     def check(self, rehearse: Callable[[Agents], Tensor]) -> None:
         """Record what this run can promise: agents independent bit for bit, and episodes that replay exactly.
@@ -100,27 +161,86 @@ class Unit:
         """
         independent = agents_are_independent(self.agents, rehearse)
         replays = replays_exactly(self.work.environment, self.agents[0].seed)
-        grades = {"numerics": "exact" if independent else "statistical", "replay": "exact" if replays else "none"}
-        self._events.write([{"event": "checked", **grades}])
+        self._grade("exact" if independent else "statistical", "exact" if replays else "episode")
 
-    def start(self, actor_critic: Keeps) -> None:
-        """Say whose parameters the unit keeps and evaluates, and evaluate them before the first step."""
-        self._actor_critic = actor_critic
-        self._events.write(
-            [{"event": "networks", "kind": type(actor_critic).__name__, "settings": actor_critic.settings}]
-        )
+    def _grade(self, numerics: str, replay: str) -> None:
+        """Record what the run can promise from here on; nothing that it has lost comes back."""
+        before = self._grades
+        if before:
+            numerics = numerics if before["numerics"] == "exact" else before["numerics"]
+            replay = replay if before["replay"] == "exact" else before["replay"]
+        self._grades = {"numerics": numerics, "replay": replay}
+        if self._grades != before:
+            self._events.write([{"event": "checked", **self._grades}])
+
+    def start(self, actor_critic: ActsAndKeeps, environments: Environments | None = None, **others: Keeps) -> None:
+        """Say what the unit evaluates and what survives a power cut: be where the checkpoint was, if there is one.
+
+        `actor_critic` is what is evaluated, and whose parameters are kept at the end; `environments` are those that it
+        learns in. Without a checkpoint the first evaluation comes here, before the first step.
+        """
+        self._actor_critic, self._environments = actor_critic, environments
+        self._kept = {"actor_critic": actor_critic, **others}
         if self.work.evaluate_episodes:
             self._evaluation = Evaluation(self.work.environment, self.agents, self.work.evaluate_episodes)
-        self._evaluate(steps=0)
+        networks = {"event": "networks", "kind": type(actor_critic).__name__, "settings": actor_critic.settings}
+        if self._point is None or plain(networks) not in read_lines(self.work.directory / "events.jsonl"):
+            self._events.write([networks])
+        if self._point is None:
+            self._evaluate(steps=0)
+        else:
+            self._go_on(self._point)
+        if self._point is not None or self._passed_over:
+            steps = 0 if self._point is None else self._point.steps
+            self._events.write([{"event": "resumed", "steps": steps, "passed_over": self._passed_over}])
         gc.collect()
         gc.freeze()  # what is there now stays: looking through it for garbage again and again takes time
+
+    def _go_on(self, point: Checkpoint) -> None:
+        """Be where a checkpoint was taken."""
+        record = point.record
+        self._done, self._evaluated, self._told = record["iteration"], record["evaluated"], set(record["told"])
+        self.agents.stopped.clear()
+        for a, stop in _stops(record).items():
+            self.agents.stop(a, stop)
+        for name, keeps in self._kept.items():
+            keeps.load(_under(name, point.tensors))
+        if self._environments is not None:
+            exact = self._grades["replay"] == "exact"
+            given_up = self._environments.load(_under("environments", point.tensors), replay=exact)
+            if given_up:
+                self._events.write([{"event": "episodes given up", "steps": point.steps, "environments": given_up}])
+                self._grade(self._grades["numerics"], "episode")
+
+    def _save(self) -> None:
+        """Write a checkpoint of what has been done so far."""
+        steps = self._done * self._steps_each
+        tensors = {f"{name}/{k}": tensor for name, keeps in self._kept.items() for k, tensor in keeps.state().items()}
+        if self._environments is not None:
+            tensors |= {f"environments/{name}": tensor for name, tensor in self._environments.state().items()}
+        for file in (self._metrics, self._timing, self._episodes, self._evaluations, self._events):
+            file.sync()
+        os.fsync(self._actions.fileno())
+        directory = self.work.directory
+        record = {
+            "agents": [[agent.index, agent.seed] for agent in self.agents],
+            "iteration": self._done,
+            "evaluated": self._evaluated,
+            "told": sorted(self._told),
+            "stopped": {str(a): asdict(stop) for a, stop in self.agents.stopped.items()},
+            "logs": {name: (directory / name).stat().st_size for name in LOGS},
+            "elapsed": time.perf_counter() - self._began,
+        }
+        checkpoints.write(directory / CHECKPOINTS, Checkpoint(steps, tensors, record))
+        checkpoints.prune(directory / CHECKPOINTS, self._milestones())
 
     def iterations(self, steps_each: int) -> Iterator[int]:
         """Count the whole iterations of `steps_each` environment steps per agent that fit into the steps asked for."""
         self._steps_each = steps_each
         self._iterations = whole_iterations(self.work.steps, steps_each)
-        for iteration in range(self._iterations):
-            if self._interrupted or not self.agents.alive.any():
+        for iteration in range(self._done, self._iterations):
+            paused = self.work.until is not None and iteration * steps_each >= self.work.until
+            if self._interrupted or paused or not self.agents.alive.any():
                 break
             self._iteration = iteration
             yield iteration
@@ -184,6 +304,14 @@ class Unit:
             ]
         )
         self._stages.clear()
+        every, before = self.work.checkpoint_every, steps - self._steps_each
+        if done < self._iterations and ((every and steps // every > before // every) or steps in self._milestones()):
+            with self.stage("checkpoint"):
+                self._save()
+
+    def _milestones(self) -> frozenset[int]:
+        """The steps of the last whole iteration at each milestone."""
+        return frozenset(steps - steps % self._steps_each for steps in self.work.milestones)
 
     def _tell_stops(self, steps: int) -> None:
         """Write down which agents have stopped since it was last done; `steps` are those of their whole iterations."""
@@ -240,17 +368,38 @@ class Unit:
                     "return": episode.ret,
                     "ending": episode.ending,
                     "digest": episode.digest,
-                    "actions": {"offset": offset, "dtype": actions.dtype.str, "shape": list(actions.shape)},
+                    "actions": {
+                        "offset": offset,
+                        "dtype": actions.dtype.str,
+                        "shape": list(actions.shape),
+                        "as": episode.actions.dtype.str,
+                    },
                 }
             )
         self._actions.flush()
         self._episodes.write(rows)
 
     def _finish(self) -> None:
-        save_file(self._actor_critic.state(), self.work.directory / PARAMETERS)
+        self._save()
+        parameters = self._actor_critic.state()
+        write_whole(self.work.directory / PARAMETERS, save(parameters))
         # An interrupt that came too late to leave anything out does not count.
-        early = self._interrupted and self._done < self._iterations
-        self._events.write([{"event": "interrupted" if early else "finished", "steps": self._done * self._steps_each}])
+        end, steps = "finished", self._done * self._steps_each
+        if self._interrupted and self._done < self._iterations:
+            end = "interrupted"
+        elif self.work.until is not None:
+            end = "paused"
+        digests = {
+            str(agent.index): parameters_sha256({name: x.numpy() for name, x in parameters.items()}, a)
+            for a, agent in enumerate(self.agents)
+        }
+        self._events.write([{"event": end, "steps": steps, "parameters_sha256": digests}])
+        self._events.sync()
+
+
+def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors `name/…`, without that part of their names."""
+    return {key[len(name) + 1 :]: tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
 
 
 def _peak_memory() -> float | None:

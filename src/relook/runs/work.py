@@ -21,3 +21,9 @@ class Work:
     """Environment steps per agent."""
     evaluate_episodes: int = 10
     """Episodes per evaluation, agent and mode (deterministic, stochastic)."""
+    checkpoint_every: int = 0
+    """Environment steps per agent between checkpoints; 0: only at the end."""
+    milestones: tuple[int, ...] = ()
+    """Steps per agent whose checkpoints are kept for good."""
+    until: int | None = None
+    """Pause after so many steps per agent, before those that the training is planned for have been made."""

@@ -1,0 +1,81 @@
+"""Is a run what it says? Its recorded episodes are played again, and its parameters' digests computed anew."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relook.envs import EnvironmentSpec, EpisodeDigest, ObservationSpace, play_again
+from relook.envs.make import bare
+from relook.runs.files import number
+from relook.runs.reading import Run, parameters_sha256
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was looked at, and the first thing that differs; None if nothing does."""
+
+    episodes: int
+    agents: int
+    differs: str | None
+
+
+def verify(run: Run, spec: EnvironmentSpec, kinds: tuple[str, ...] = ("evaluation",)) -> Verdict:
+    """Play the recorded episodes of these kinds again, and compare digests; stop at the first difference."""
+    agents = 0
+    for unit in run.units:
+        end = run.unit_events(unit).get("finished") or run.unit_events(unit).get("interrupted")
+        if end is None:
+            continue
+        parameters, recorded = run.parameters(unit), end.get("parameters_sha256", {})
+        for position, agent in enumerate(agent for agent in run.agents if agent.unit == unit):
+            found = parameters_sha256(parameters, position)
+            if found != recorded.get(str(agent.agent)):
+                return Verdict(
+                    0, agents, f"the parameters of agent {agent.agent} have the digest {found} now"
+                )
+            agents += 1
+    played = 0
+    for row, difference in _differences(run, spec, kinds):
+        played += 1
+        if difference is not None:
+            where = f"agent {row['agent']}, {row['kind']} episode {row['episode']} of environment {row['environment']}"
+            return Verdict(played, agents, f"{where} (reset seed {row['reset_seed']}): {difference}")
+    return Verdict(played, agents, None)
+
+
+def _differences(
+    run: Run, spec: EnvironmentSpec, kinds: tuple[str, ...]
+) -> Iterator[tuple[Mapping[str, Any], str | None]]:
+    env, limit = bare(spec.make())
+    space = ObservationSpace(env.observation_space)
+    try:
+        for row in run.recorded_episodes():
+            if row["kind"] in kinds and row["ending"] in ("terminated", "truncated", "cut"):
+                yield row, _difference(run, env, limit, space, row)
+    finally:
+        env.close()
+
+
+def _difference(run: Run, env: Any, limit: float, space: ObservationSpace, row: Mapping[str, Any]) -> str | None:
+    """How an episode comes out otherwise than it was recorded; None if it does not."""
+    if row["reset_seed"] is None:
+        return "it began without a seed, and cannot be played again"
+    actions = run.recorded_actions(row)
+    try:
+        first, *moments = play_again(env, space, row["reset_seed"], actions)
+    except Exception as error:
+        return f"its environment raised {type(error).__name__}: {error}"
+    if len(moments) < row["length"]:
+        return f"it ends at step {len(moments)} now, and ended at step {row['length']}"
+    digest = EpisodeDigest(first.observation)
+    for moment in moments:
+        digest.take(moment.observation, [moment.reward])
+    last = moments[-1] if moments else first
+    ending = "terminated" if last.terminated else "truncated" if last.truncated or len(moments) >= limit else "cut"
+    if ending != row["ending"]:
+        return f"at step {len(moments)} it is {ending} now, and was {row['ending']}"
+    if digest.so_far(ending).hex() != row["digest"]:
+        now, then = sum(digest.rewards), number(row["return"])
+        what = f"a return of {now!r} now, {then!r} then" if now != then else "other observations or rewards"
+        return f"somewhere in its {row['length']} steps: {what}"
+    return None
