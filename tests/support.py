@@ -75,6 +75,9 @@ class Still:
     def act(self, observation: Tensor, noise: Tensor) -> Tensor:
         return self.act_deterministically(observation)
 
+    def value(self, observation: Tensor) -> Tensor:
+        return torch.zeros(observation.shape[:2])
+
     def act_deterministically(self, observation: Tensor) -> Tensor:
         return torch.zeros(*observation.shape[:2], 1, dtype=torch.int64)
 

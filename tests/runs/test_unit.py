@@ -29,6 +29,8 @@ REPRODUCIBLE = (
     "evaluations.jsonl",
     "events.jsonl",
     "actions.bin",
+    "training-values.bin",
+    "evaluation-values.bin",
     "parameters.safetensors",
 )
 
@@ -57,7 +59,7 @@ def run_unit(directory: Path, spec: EnvironmentSpec, iterations: int, episodes: 
     with Unit(
         Work(directory, spec, agents, None, 10 * iterations, episodes), {"loss": Metric("a loss", optional=True)}
     ) as unit:
-        unit.start(Still(torch.zeros(1, 1)))
+        unit.start(Still(torch.zeros(2, 1)))
         for _ in unit.iterations(10):
             unit.record({"loss": torch.tensor([0.5, float("nan")])}, [])
 
@@ -93,7 +95,7 @@ def test_an_iterations_episodes_are_averaged_for_each_agent(tmp_path: Path) -> N
         return Episode(agent, 0, 0, 1, length, ret, "terminated", "", actions)
 
     with Unit(Work(tmp_path, CARTPOLE, Agents([Agent(4, 0), Agent(9, 1)]), None, 10, 0), {}) as unit:
-        unit.start(Still(torch.zeros(1, 1)))
+        unit.start(Still(torch.zeros(2, 1)))
         for _ in unit.iterations(10):
             unit.record({}, [ended(1, 5.0, 2), ended(0, 1.0, 3), ended(1, 10.0, 8)])
     measured = [(r["agent"], r["episode_return"], r["episode_length"], r["episodes"]) for r in unit_rows(tmp_path)]
@@ -150,7 +152,7 @@ def test_the_same_work_writes_the_same_bytes_but_for_the_clock(
 ) -> None:
     again = train_here(tmp_path / "again", CARTPOLE, learning_rate=[1e-3, 1e-2]).unit_directory(0)
     first = two_settings.unit_directory(0)
-    assert {path.name for path in first.iterdir()} == {*REPRODUCIBLE, "timing.jsonl"}
+    assert {path.name for path in first.iterdir()} == {*REPRODUCIBLE, "timing.jsonl", "checkpoints", "lock"}
     for name in REPRODUCIBLE:
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
         assert (first / name).stat().st_size > 0

@@ -486,4 +486,4 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
             diagnostics |= rollout_diagnostics(estimates, rollout, envs.spaces, scaler.scale)  # record
             diagnostics["value_loss"] *= scaler.scale**2
             diagnostics["learning_rate"] = h.learning_rate
-            run.record(diagnostics, envs.finished_episodes())
+            run.record(diagnostics, envs.finished_episodes(), estimates.value, scaler.scale)

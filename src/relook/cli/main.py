@@ -13,6 +13,7 @@ VERBS = {
     "fork": "a new run from a step of another one, with one thing changed",
     "show": "say what a run is and how it ended",
     "evaluate": "play fresh episodes with a run's agents, also in a changed environment",
+    "replay": "look at recorded episodes again, as a film or a filmstrip",
     "verify": "play recorded episodes again and recompute digests: is a run what it says?",
     "plot": "draw learning curves as a PNG",
     "algorithms": "list the algorithms",

@@ -40,15 +40,19 @@ class EnvironmentSpec:
         """Whether making it imports a module that its name chooses."""
         return self.function is None and ":" in self.name
 
-    def make(self) -> gym.Env[Any, Any]:
-        """A fresh instance. Raises `WrongRequest` if there is no such environment or it refuses its arguments."""
+    def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """A fresh instance, which draws if it is given a `render_mode`.
+
+        Raises `WrongRequest` if there is no such environment or it refuses its arguments.
+        """
         limit = self.max_episode_steps
         if limit is not None and limit < 1:
             raise WrongRequest(f"expected a --max-episode-steps of at least 1; found {limit}")
+        arguments = {**self.arguments, **({} if render_mode is None else {"render_mode": render_mode})}
         function = self.function or (named_function(self.name, "environment") if ":" in self.name else None)
         try:
             if function is not None:
-                env = function(**self.arguments)
+                env = function(**arguments)
                 if not isinstance(env, gym.Env):
                     raise WrongRequest(
                         f"expected {self.name} to return a Gymnasium environment; it returned {type(env).__name__}"
@@ -56,13 +60,13 @@ class EnvironmentSpec:
                 return env if limit is None else _limited(env, limit)
             _check_id(self.name)
             with _quiet_mujoco(self.name):
-                return gym.make(self.name, max_episode_steps=limit, disable_env_checker=True, **self.arguments)
+                return gym.make(self.name, max_episode_steps=limit, disable_env_checker=True, **arguments)
         except WrongRequest:
             raise
         except (gym.error.DependencyNotInstalled, ImportError) as error:
             raise WrongRequest(f"the environment {self.name} needs a package that is not installed: {error}") from error
         except (TypeError, KeyError, ValueError, AssertionError, OSError, gym.error.Error) as error:
-            given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+            given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
             raise WrongRequest(
                 f"the environment {self.name} refused the arguments {given or '(none)'}: {error}; check them"
             ) from error

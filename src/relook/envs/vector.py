@@ -56,13 +56,15 @@ class Episode:
     """Hash of all observations (as float32 vectors), rewards and the ending."""
     actions: NDArray[Any]
     """[length, …] as the environment received them, and one more if it raised an exception instead of answering it."""
+    began: int = 0
+    """How many steps its `Environments` had made when it began."""
 
 
 class _Running:
     """An episode that runs: what the tape no longer holds of it, and where on the tape (`start`) the rest begins."""
 
-    def __init__(self, seed: int | None, start: int, observation: NDArray[np.float32]) -> None:
-        self.seed, self.start = seed, start
+    def __init__(self, seed: int | None, start: int, began: int, observation: NDArray[np.float32]) -> None:
+        self.seed, self.start, self.began = seed, start, began
         self.digest = EpisodeDigest(observation)
         self.actions: list[NDArray[Any]] = []
 
@@ -80,10 +82,12 @@ class _Tape:
         self._action = np.zeros((self.LENGTH, environments, *actions.shape), dtype=actions.dtype)
         self._running: list[_Running | None] = [None] * environments
         self._at = 0
+        self.steps = 0
+        """How many steps have been written since the first."""
 
     def begin(self, i: int, seed: int | None, observation: NDArray[np.float32]) -> None:
         """An episode starts with `observation` [D]; its first step is the next that is written."""
-        self._running[i] = _Running(seed, self._at, observation)
+        self._running[i] = _Running(seed, self._at, self.steps, observation)
 
     def act(self, action: NDArray[Any]) -> None:
         """Note the actions [M, …] that are about to be taken: afterwards an environment may have changed them."""
@@ -100,6 +104,7 @@ class _Tape:
         self._observation[self._at] = observation
         self._reward[self._at] = reward
         self._at += 1
+        self.steps += 1
 
     def length(self, i: int) -> int:
         """Whole steps of the running episode of environment `i`."""
@@ -141,6 +146,7 @@ class _Tape:
             ret=sum(running.digest.rewards),
             ending=ending,
             digest=running.digest.so_far(ending).hex(),
+            began=running.began,
             actions=np.concatenate(running.actions),
         )
 
@@ -212,6 +218,7 @@ class Environments:
 
     def reset(self) -> None:
         """Start episode 0 in every environment of every agent that has not stopped."""
+        self._tape.steps = 0
         self._episode = [0] * len(self._envs)
         self._stepping = list(range(len(self._envs)))
         self._stopped = 0
@@ -347,6 +354,8 @@ class Environments:
             "episode": torch.tensor(self._episode),
             "stepped": torch.from_numpy(~self.resting.reshape(-1)),
             "reset_seed": torch.tensor(seeds),
+            "began": torch.tensor([running.began if running else 0 for running in so_far]),
+            "steps": torch.tensor(self._tape.steps),
             "length": torch.tensor([len(own) for own in actions]),
             "actions": torch.from_numpy(np.concatenate(actions)),
             "digest": torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, EpisodeDigest.BYTES),
@@ -372,27 +381,26 @@ class Environments:
         self._stepping = [i for i, stepped in enumerate(own["stepped"].tolist()) if stepped]
         self._stopped = 0
         self._leave_out_stopped()
+        self._tape.steps = int(own["steps"])
         starts = np.cumsum([0, *lengths])
-        digests, seeds = own["digest"].numpy(), own["reset_seed"].tolist()
+        digests, seeds, began = own["digest"].numpy(), own["reset_seed"].tolist(), own["began"].tolist()
         given_up = []
         for i in self._stepping:
-            played = replay and self._play_again(
-                i, None if seeds[i] < 0 else seeds[i], actions[starts[i] : starts[i + 1]], digests[i].tobytes()
-            )
-            if not played:
+            seed, own_actions = None if seeds[i] < 0 else seeds[i], actions[starts[i] : starts[i + 1]]
+            if not (replay and self._play_again(i, seed, began[i], own_actions, digests[i].tobytes())):
                 given_up.append(i)
                 self._episode[i] += 1
                 self._reset(i, seeded=True)
         self._leave_out_stopped()
         return given_up
 
-    def _play_again(self, i: int, seed: int | None, actions: NDArray[Any], digest: bytes) -> bool:
+    def _play_again(self, i: int, seed: int | None, began: int, actions: NDArray[Any], digest: bytes) -> bool:
         """Bring environment `i` to where these actions led; False if they lead elsewhere."""
         try:
             first, *moments = play_again(self._envs[i], self.spaces.observation, seed, actions)
         except Exception:  # a fault, where there was none
             return False
-        running = _Running(seed, 0, first.observation)
+        running = _Running(seed, 0, began, first.observation)
         for moment in moments:
             running.digest.take(moment.observation, [moment.reward])
         running.actions = [actions.copy()]

@@ -9,8 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from relook.errors import RelookError
@@ -50,7 +51,7 @@ def write(directory: Path, checkpoint: Checkpoint) -> None:
     final = _path(directory, checkpoint.steps)
     beside = directory / f"{final.name}.partial"
     contents = {
-        TENSORS: safetensors.torch.save(dict(checkpoint.tensors)),
+        TENSORS: save_tensors(dict(checkpoint.tensors)),
         RECORD: json.dumps(plain(checkpoint.record), allow_nan=False).encode(),
     }
     files = {name: {"bytes": len(x), "sha256": sha256(x).hexdigest()} for name, x in contents.items()}
@@ -146,7 +147,7 @@ def read(directory: Path, steps: int) -> Checkpoint:
         record = json.loads(contents[RECORD])
         if not isinstance(record, dict):
             raise damaged(f"{type(record).__name__} in {RECORD}")
-        return Checkpoint(steps, safetensors.torch.load(contents[TENSORS]), record)
+        return Checkpoint(steps, load_tensors(contents[TENSORS]), record)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise damaged(f"{type(error).__name__}: {error}") from error
 

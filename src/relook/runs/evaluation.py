@@ -1,8 +1,11 @@
 """How good are the agents now? Episodes of their own, in the environment as it is."""
 
+from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.envs import Environments, EnvironmentSpec, Episode
@@ -41,11 +44,18 @@ class Evaluation:
     ) -> None:
         self._agents, self._episodes, self._modes, self._purpose = agents, episodes, modes, purpose
         count = episodes * len(modes)
+        self.values: NDArray[np.float32] = np.zeros((0, len(agents), count), dtype=np.float32)
+        """Of the last evaluation: V(s) [step, A, environment] of what was acted on."""
         self.envs = Environments(spec, agents, count, purpose=purpose, autoreset=False, slot=lambda n: n % episodes)
 
-    def __call__(self, policy: Acts, index: int = 0) -> list[tuple[bool, list[Episode]]]:
-        """Each mode with its episodes, by agent and environment; `index` counts evaluations and keys the noise."""
-        envs = self.envs
+    def __call__(
+        self, policy: Acts, index: int = 0, value: Callable[[Tensor], Tensor] | None = None
+    ) -> list[tuple[bool, list[Episode]]]:
+        """Each mode with its episodes, by agent and environment; `index` counts evaluations and keys the noise.
+
+        `value` [A, N, D] → [A, N] estimates V(s) of what is acted on; what it says is kept in `values`.
+        """
+        envs, values = self.envs, []
         envs.reset()
         noise = torch.empty(0)
         for t in range(LONGEST):
@@ -60,9 +70,12 @@ class Evaluation:
                     self._modes, torch.split(envs.observation, self._episodes, dim=1), strict=True
                 )
             ]
+            if value is not None:
+                values.append(value(envs.observation).numpy())
             envs.step(torch.cat(actions, 1))
             if envs.resting.all():
                 break
+        self.values = np.stack(values) if values else self.values[:0]
         envs.cut()
         played = sorted(envs.finished_episodes(), key=lambda episode: (episode.agent, episode.environment))
         return [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from relook.errors import RelookError, WrongRequest
@@ -187,6 +187,25 @@ class Run:
         asked = np.dtype(str(where.get("as", dtype.str)))
         return actions.astype(asked if asked.kind in "biuf" else dtype)
 
+    def recorded_values(self, episode: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+        """V(s) of each observation that was acted on in a recorded episode [length]; None if there are no estimates.
+
+        Raises `RelookError` if the record does not fit the file of values.
+        """
+        where = episode.get("values")
+        if where is None:
+            return None
+        path = self.unit_directory(int(episode["unit"])) / f"{episode['kind']}-values.bin"
+        try:
+            offset, stride, length = int(where["offset"]), int(where["stride"]), int(episode["length"])
+            if min(offset, length) < 0 or stride < 4 or offset + stride * (length - 1) + 4 > path.stat().st_size:
+                raise ValueError(f"{where} is not in its {path.stat().st_size} bytes")
+            values = np.memmap(path, dtype=np.uint8, mode="r")
+            rows = np.lib.stride_tricks.as_strided(values[offset:], (length, 4), (stride, 1))
+            return np.ascontiguousarray(rows).view("<f4").ravel()
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise RelookError(f"expected the value estimates of an episode in {path}; found none: {error}") from error
+
     def parameters(self, unit: int) -> dict[str, np.ndarray[Any, Any]]:
         """The tensors [A, …] that a unit ended with. Raises `RelookError` if it has none or they are damaged."""
         path = self.unit_directory(unit) / "parameters.safetensors"
@@ -196,6 +215,14 @@ class Run:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise RelookError(f"expected parameters in {path}; found it damaged: {error}") from error
+
+    def recorded_digests(self, unit: int) -> dict[str, str]:
+        """`parameters_sha256` of each agent, by its number, as it was written down when training ended."""
+        try:
+            with safe_open(self.unit_directory(unit) / "parameters.safetensors", framework="numpy") as file:
+                return dict(file.metadata() or {})
+        except (SafetensorError, OSError) as error:
+            raise RelookError(f"expected parameters in unit {unit} of {self.path}; found damage: {error}") from error
 
     @cached_property
     def agent_summaries(self) -> list[dict[str, Any]]:

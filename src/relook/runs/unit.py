@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from math import isfinite
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
@@ -30,7 +32,10 @@ from relook.runs.reading import parameters_sha256
 from relook.runs.work import Work
 
 PARAMETERS = "parameters.safetensors"
-LOGS = (*(f"{name}.jsonl" for name in ("metrics", "timing", "episodes", "evaluations", "events")), "actions.bin")
+LOGS = (
+    *(f"{name}.jsonl" for name in ("metrics", "timing", "episodes", "evaluations", "events")),
+    *(f"{name}.bin" for name in ("actions", "training-values", "evaluation-values")),
+)
 """What grows while a unit trains. A checkpoint remembers how far it had grown."""
 
 EVALUATIONS = 10
@@ -47,6 +52,7 @@ class Keeps(Protocol):
 class ActsAndKeeps(Acts, Keeps, Protocol):
     """What a unit needs of an actor-critic."""
 
+    def value(self, observation: Tensor) -> Tensor: ...
     @property
     def settings(self) -> Mapping[str, Any]: ...
 
@@ -112,6 +118,7 @@ class Unit:
         self._told: set[int] = set()
         self._interrupted = False
         self._kept: dict[str, Keeps] = {}
+        self._value_scale: NDArray[np.floating] = np.ones(len(work.agents))
 
     def __enter__(self) -> Self:
         single_threaded()
@@ -123,7 +130,9 @@ class Unit:
             LineWriter(directory / f"{name}.jsonl")
             for name in ("metrics", "timing", "episodes", "evaluations", "events")
         )
-        self._actions = (directory / "actions.bin").open("ab")
+        self._actions, self._training_values, self._evaluation_values = (
+            (directory / f"{name}.bin").open("ab") for name in ("actions", "training-values", "evaluation-values")
+        )
         checked = [row for row in read_lines(directory / "events.jsonl") if row["event"] == "checked"]
         self._grades = {key: checked[-1][key] for key in ("numerics", "replay")} if checked else {}
         self._evaluation: Evaluation | None = None
@@ -148,8 +157,10 @@ class Unit:
     ) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._before)
-        for file in (self._metrics, self._timing, self._episodes, self._evaluations, self._events, self._actions):
-            file.close()
+        for lines in (self._metrics, self._timing, self._episodes, self._evaluations, self._events):
+            lines.close()
+        for numbers in (self._actions, self._training_values, self._evaluation_values):
+            numbers.close()
         if self._evaluation is not None:
             self._evaluation.envs.close()
         self._lock.close()
@@ -220,7 +231,8 @@ class Unit:
             tensors |= {f"environments/{name}": tensor for name, tensor in self._environments.state().items()}
         for file in (self._metrics, self._timing, self._episodes, self._evaluations, self._events):
             file.sync()
-        os.fsync(self._actions.fileno())
+        for numbers in (self._actions, self._training_values, self._evaluation_values):
+            os.fsync(numbers.fileno())
         directory = self.work.directory
         record = {
             "agents": [[agent.index, agent.seed] for agent in self.agents],
@@ -258,8 +270,17 @@ class Unit:
         yield
         self._stages[name] += time.perf_counter() - began
 
-    def record(self, diagnostics: Mapping[str, Tensor], episodes: Sequence[Episode]) -> None:
+    def record(
+        self,
+        diagnostics: Mapping[str, Tensor],
+        episodes: Sequence[Episode],
+        value: Float[Tensor, "A T N"] | None = None,
+        value_scale: Float[Tensor, " A"] | None = None,
+    ) -> None:
         """Write one iteration: a value of each declared metric for each agent, and the episodes that ended.
+
+        `value` are the estimates V(s) of the observations that were acted on, if the algorithm makes any;
+        `value_scale` times them is in units of raw reward.
 
         An agent whose metrics are not finite where they must be has diverged, and stops. Evaluates too, when the
         iteration completes a tenth of training.
@@ -269,7 +290,11 @@ class Unit:
             raise ValueError(f"metrics {', '.join(undeclared)} are logged but not declared in METRICS")
         steps = (self._iteration + 1) * self._steps_each
         with self.stage("record"):
-            self._record_episodes(episodes, steps, kind="training", deterministic=False)
+            self._value_scale = np.ones(len(self.agents)) if value_scale is None else value_scale.numpy()
+            if value is not None:
+                self._write_values(self._training_values, value.transpose(0, 1).numpy())
+            shape = None if value is None else (len(self.agents), value.shape[2])
+            self._record_episodes(episodes, steps, shape, kind="training", deterministic=False)
             columns = {name: values.tolist() for name, values in diagnostics.items()}
             rows = []
             for a, agent in enumerate(self.agents):
@@ -326,8 +351,14 @@ class Unit:
             return
         with self.stage("evaluate"):
             rows = []
-            for deterministic, episodes in self._evaluation(self._actor_critic, self._evaluated):
-                self._record_episodes(episodes, steps, kind="evaluation", deterministic=deterministic)
+            base = self._evaluation_values.tell()
+            played = self._evaluation(self._actor_critic, self._evaluated, self._actor_critic.value)
+            values = self._evaluation.values
+            self._write_values(self._evaluation_values, values)
+            for deterministic, episodes in played:
+                self._record_episodes(
+                    episodes, steps, values.shape[1:], base, kind="evaluation", deterministic=deterministic
+                )
                 for a, agent in enumerate(self.agents):
                     if a in self.agents.stopped:  # before or during this evaluation: the last whole one counts
                         continue
@@ -348,7 +379,17 @@ class Unit:
             self._tell_stops(steps)
         self._evaluated += 1
 
-    def _record_episodes(self, episodes: Sequence[Episode], steps: int, *, kind: str, deterministic: bool) -> None:
+    def _record_episodes(
+        self,
+        episodes: Sequence[Episode],
+        steps: int,
+        values: tuple[int, ...] | None,
+        base: int = 0,
+        *,
+        kind: str,
+        deterministic: bool,
+    ) -> None:
+        """`values`: the shape [A, N] of the value estimates of one step, which begin at the byte `base`."""
         rows = []
         for episode in episodes:
             offset = self._actions.tell()
@@ -374,15 +415,20 @@ class Unit:
                         "shape": list(actions.shape),
                         "as": episode.actions.dtype.str,
                     },
+                    "values": None if values is None else _place(episode, values, base),
                 }
             )
         self._actions.flush()
         self._episodes.write(rows)
 
+    def _write_values(self, file: IO[bytes], values: NDArray[np.float32]) -> None:
+        """Append value estimates [step, A, N] in units of raw reward."""
+        file.write((values * self._value_scale[:, None]).astype("<f4").tobytes())
+        file.flush()
+
     def _finish(self) -> None:
         self._save()
         parameters = self._actor_critic.state()
-        write_whole(self.work.directory / PARAMETERS, save(parameters))
         # An interrupt that came too late to leave anything out does not count.
         end, steps = "finished", self._done * self._steps_each
         if self._interrupted and self._done < self._iterations:
@@ -393,8 +439,16 @@ class Unit:
             str(agent.index): parameters_sha256({name: x.numpy() for name, x in parameters.items()}, a)
             for a, agent in enumerate(self.agents)
         }
-        self._events.write([{"event": end, "steps": steps, "parameters_sha256": digests}])
+        write_whole(self.work.directory / PARAMETERS, save(parameters, metadata=digests))
+        self._events.write([{"event": end, "steps": steps}])
         self._events.sync()
+
+
+def _place(episode: Episode, shape: tuple[int, ...], base: int) -> dict[str, int]:
+    """Where an episode's value estimates lie in a file of float32 [step, A, N]: the first, and how far apart."""
+    agents, environments = shape
+    first = (episode.began * agents + episode.agent) * environments + episode.environment
+    return {"offset": base + 4 * first, "stride": 4 * agents * environments}
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

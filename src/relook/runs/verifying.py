@@ -23,16 +23,13 @@ def verify(run: Run, spec: EnvironmentSpec, kinds: tuple[str, ...] = ("evaluatio
     """Play the recorded episodes of these kinds again, and compare digests; stop at the first difference."""
     agents = 0
     for unit in run.units:
-        end = run.unit_events(unit).get("finished") or run.unit_events(unit).get("interrupted")
-        if end is None:
+        if not {"finished", "interrupted"} & set(run.unit_events(unit)):
             continue
-        parameters, recorded = run.parameters(unit), end.get("parameters_sha256", {})
+        parameters, recorded = run.parameters(unit), run.recorded_digests(unit)
         for position, agent in enumerate(agent for agent in run.agents if agent.unit == unit):
             found = parameters_sha256(parameters, position)
             if found != recorded.get(str(agent.agent)):
-                return Verdict(
-                    0, agents, f"the parameters of agent {agent.agent} have the digest {found} now"
-                )
+                return Verdict(0, agents, f"the parameters of agent {agent.agent} have the digest {found} now")
             agents += 1
     played = 0
     for row, difference in _differences(run, spec, kinds):
@@ -47,20 +44,27 @@ def _differences(
     run: Run, spec: EnvironmentSpec, kinds: tuple[str, ...]
 ) -> Iterator[tuple[Mapping[str, Any], str | None]]:
     env, limit = bare(spec.make())
-    space = ObservationSpace(env.observation_space)
     try:
         for row in run.recorded_episodes():
             if row["kind"] in kinds and row["ending"] in ("terminated", "truncated", "cut"):
-                yield row, _difference(run, env, limit, space, row)
+                yield row, _difference(run, env, limit, row)
     finally:
         env.close()
 
 
-def _difference(run: Run, env: Any, limit: float, space: ObservationSpace, row: Mapping[str, Any]) -> str | None:
-    """How an episode comes out otherwise than it was recorded; None if it does not."""
+def difference(run: Run, spec: EnvironmentSpec, row: Mapping[str, Any]) -> str | None:
+    """How a recorded episode comes out otherwise when it is played again; None if it does not."""
+    env, limit = bare(spec.make())
+    try:
+        return _difference(run, env, limit, row)
+    finally:
+        env.close()
+
+
+def _difference(run: Run, env: Any, limit: float, row: Mapping[str, Any]) -> str | None:
     if row["reset_seed"] is None:
         return "it began without a seed, and cannot be played again"
-    actions = run.recorded_actions(row)
+    actions, space = run.recorded_actions(row), ObservationSpace(env.observation_space)
     try:
         first, *moments = play_again(env, space, row["reset_seed"], actions)
     except Exception as error:
