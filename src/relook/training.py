@@ -485,6 +485,7 @@ def resume(
     if not units:
         raise WrongRequest(f"{run.path} has ended at its {run.steps:,} steps; for more of them: --steps M")
     _settled(run, units, spec)
+    watch()  # what is cut off is not waited for
     if steps is not None and steps != run.steps:
         horizons = [*run.record.get("horizons", []), run.steps]
         _write_record(run.path, {**run.record, "steps": steps, "horizons": horizons})

@@ -38,12 +38,17 @@ def run(arguments: Sequence[str]) -> None:
     if path.suffix != ".png":
         raise WrongRequest(f"expected --out to end in .png; found {path.name}")
 
-    from relook.statistics.plots import learning_curves
+    from relook.statistics.plots import Curve, learning_curves
 
-    curves = {}
+    curves: dict[str, Curve] = {}
+    branches: list[float] = []
     several = len(runs) > 1
     for shown in runs:
         table = _table(shown, form.value)
+        if several and (ancestor := shown.record.get("ancestor")):  # a branch is drawn from where it branches off
+            before = table.filter(pl.col("steps") <= ancestor["at"])["steps"].max()
+            table = table.filter(pl.col("steps") >= (before or 0))
+            branches.append(float(ancestor["at"]))
         for setting, group in table.group_by("setting", maintain_order=True):
             wide = (
                 group.sort("agent")
@@ -69,6 +74,7 @@ def run(arguments: Sequence[str]) -> None:
         title=f"{algorithms} on {environments}",
         y_label=label,
         centre="IQM" if form.centre == "iqm" else "mean",
+        branches=branches,
     )
     print(path)
 

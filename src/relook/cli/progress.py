@@ -22,7 +22,7 @@ from relook.runs.reading import Run
 
 
 class _Tail:
-    """The new whole lines of a growing file."""
+    """The new whole lines of a growing file, which may be cut before it grows again."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._position = path, 0
@@ -31,6 +31,7 @@ class _Tail:
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
+            self._position = min(self._position, file.seek(0, 2))
             file.seek(self._position)
             whole, end, _ = file.read().rpartition(b"\n")
         self._position += len(whole) + len(end)

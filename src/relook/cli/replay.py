@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
         own = [row for row in recorded if row["agent"] == form.agent[0] and row["kind"] == "evaluation"]
         grown = {row["steps"]: row for row in reversed(own)}  # the first environment's of each evaluation
         rows = [
-            (f"step {steps:,}", f"return {row['return']:,.1f}", list(film.shots(shown, spec, row)))
+            (f"after {steps:,}", f"return {row['return']:,.1f}", list(film.shots(shown, spec, row)))
             for steps, row in sorted(grown.items())
         ]
         if not rows:

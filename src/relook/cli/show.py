@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -48,6 +49,8 @@ def run(arguments: Sequence[str]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in shown.record["versions"].items() if version)
     console.print(f"  made with    {versions}", highlight=False)
     console.print(f"  made on      {shown.record['created']}, {shown.record['machine']['system']}", highlight=False)
+    for line in _history(shown.record):
+        console.print(line, highlight=False)
     defaults = shown.agents[0].hyperparameters
     common = ", ".join(f"{name} {figure(value)}" for name, value in defaults.items() if name not in shown.varied())
     console.print(f"  settings     {common}\n", highlight=False)
@@ -76,6 +79,17 @@ def run(arguments: Sequence[str]) -> None:
         )
     console.print(table)
     print_settings(shown)
+
+
+def _history(record: dict[str, Any]) -> list[str]:
+    """Where a run comes from, and how its horizon has moved."""
+    lines = []
+    if ancestor := record.get("ancestor"):
+        changed = ", ".join(f"{name} {figure(value)}" for name, value in ancestor.get("changed", {}).items())
+        lines.append(f"  branched off at step {ancestor['at']:,} of {ancestor['run']}: {changed or 'nothing changed'}")
+    if horizons := record.get("horizons"):
+        lines.append(f"  was to have  {', then '.join(f'{steps:,}' for steps in horizons)} steps")
+    return lines
 
 
 def _grades(grades: dict[int, dict[str, str]]) -> str:

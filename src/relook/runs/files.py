@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +12,10 @@ from relook.errors import RelookError
 
 MOST_BYTES = 64 * 2**20
 """No JSON document that relook writes is larger; a larger one is refused instead of read."""
+
+
+PATIENCE = 50
+"""How many tenths of a second to wait for a directory in which another process trains."""
 
 
 def plain(value: Any) -> Any:
@@ -88,19 +93,22 @@ def sync(directory: Path) -> None:
 def lock(directory: Path) -> IO[bytes]:
     """Keep others from training in a directory until the file that this returns is closed, or its process ends.
 
-    Raises `RelookError` if another process trains there.
+    Waits a little for a process that is about to end. Raises `RelookError` if another one trains there.
     """
     file = (directory / "lock").open("ab")
     try:
         import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass  # a system without such locks
-    except OSError as error:
-        file.close()
-        raise RelookError(f"{directory} is being trained by another process: wait for it, or end it") from error
-    return file
+    except ImportError:  # a system without such locks
+        return file
+    for _ in range(PATIENCE):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return file
+    file.close()
+    raise RelookError(f"{directory} is being trained by another process: wait for it, or end it")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,9 @@ def tile(
     """One agent's part of a frame: the picture, and beside it return so far, V(s) and action."""
     image = Image.new("RGB", (shot.picture.width + PANEL, HEIGHT), PAPER)
     image.paste(shot.picture, (0, (HEIGHT - shot.picture.height) // 2))
-    draw, x, width = ImageDraw.Draw(image), shot.picture.width + 10, PANEL - 20
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, image.width - 1, image.height - 1), outline="#cccccc")
+    x, width = shot.picture.width + 10, PANEL - 20
     draw.text((x, 6), title, INK, _font(14))
     draw.text((x, 26), ends or f"step {shot.step}", SECOND if ends else GREY, _font(12))
     draw.text((x, 46), f"return {shot.ret:,.1f}", INK, _font(12))
@@ -171,7 +173,7 @@ def frames(films: Sequence[Sequence[Shot]], titles: Sequence[str], endings: Sequ
         tiles = []
         for film, title, ending in zip(films, titles, endings, strict=True):
             now = min(t, len(film) - 1)
-            over = f"{ending} at step {film[now].step}" if t >= len(film) - 1 else None
+            over = f"{ending} at step {film[now].step:,}" if t >= len(film) - 1 else None
             tiles.append(tile(film[now], film[: now + 1], title, over, scales))
         yield grid(tiles, columns)
 
@@ -200,6 +202,7 @@ def filmstrip(rows: Sequence[tuple[str, str, Sequence[Shot]]], pictures: int = 6
         draw.text((8, height / 2 + 2), line, GREY, _font(13))
         for k, shot in enumerate(chosen):
             strip.paste(shot.picture.resize((200, height), Image.Resampling.LANCZOS), (150 + k * 204, 2))
+            draw.rectangle((150 + k * 204, 2, 349 + k * 204, height + 1), outline="#cccccc")
             draw.text((154 + k * 204, height + 3), f"step {shot.step}  return {shot.ret:,.1f}", GREY, _font(11))
         strips.append(strip)
     return grid(strips, 1)

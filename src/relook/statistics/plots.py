@@ -1,6 +1,6 @@
 """Pictures of learning curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -21,8 +21,18 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps [E], and one score per step and seed [E, seeds]."""
 
 
-def learning_curves(curves: Mapping[str, Curve], path: Path, *, title: str, y_label: str, centre: str = "mean") -> None:
+def learning_curves(
+    curves: Mapping[str, Curve],
+    path: Path,
+    *,
+    title: str,
+    y_label: str,
+    centre: str = "mean",
+    branches: Sequence[float] = (),
+) -> None:
     """Draw one PNG: every seed as a thin line, their mean or IQM as a thick one, and a band of its 95 % interval.
+
+    `branches` are steps at which a run branches off from another: upright lines.
 
     The band holds at each step by itself: Student's for a mean, a corrected bootstrap for an IQM; a single
     seed has none.
@@ -40,6 +50,9 @@ def learning_curves(curves: Mapping[str, Curve], path: Path, *, title: str, y_la
         if seeds > 1:
             low, high = mean_interval(scores, axis=1) if centre == "mean" else iqm_interval(scores)
             axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+    for at in set(branches):
+        axes.axvline(at, color="#555555", linewidth=1, linestyle=":")
+        axes.annotate(" branch", (at, 1), xycoords=("data", "axes fraction"), va="top", fontsize=9, color="#555555")
     axes.set_xlabel("environment steps per agent")
     axes.set_ylabel(y_label)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
