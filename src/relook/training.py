@@ -27,7 +27,7 @@ from relook.importing import name_of
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, names
 from relook.runs import checkpoints
-from relook.runs.files import LineWriter, lock, number, plain, write_whole
+from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
 from relook.runs.unit import LOGS, settle, whole_iterations
 from relook.runs.work import Work
@@ -443,7 +443,7 @@ def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Pope
     # What this process can import, its workers can; and one thread each, for numpy's libraries too.
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    with (directory / "worker.log").open("ab") as log:
+    with no_link(directory / "worker.log").open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

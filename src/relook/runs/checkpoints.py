@@ -15,7 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from relook.errors import RelookError
-from relook.runs.files import MOST_BYTES, plain, sync
+from relook.runs.files import MOST_BYTES, no_link, plain, sync
 
 SCHEMA = 1
 MANIFEST, TENSORS, RECORD = "manifest.json", "tensors.safetensors", "record.json"
@@ -126,14 +126,13 @@ def read(directory: Path, steps: int) -> Checkpoint:
 
     def content(name: str, most: int) -> bytes:
         file = path / name
-        if file.is_symlink() or not file.is_file():
+        if not no_link(file).is_file():
             raise damaged(f"no file {name}")
         if file.stat().st_size > most:
             raise damaged(f"{name} larger than {most} bytes")
         return file.read_bytes()
 
-    if path.is_symlink():
-        raise damaged("a link to somewhere else")
+    no_link(no_link(directory) / path.name)
     try:
         manifest = json.loads(content(MANIFEST, MOST_BYTES))
         if (manifest["schema"], manifest["steps"]) != (SCHEMA, steps):

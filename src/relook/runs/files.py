@@ -14,6 +14,9 @@ MOST_BYTES = 64 * 2**20
 """No JSON document that relook writes is larger; a larger one is refused instead of read."""
 
 
+MOST_BYTES_OF_LINES = 2 * 2**30
+"""No file of records grows larger; a larger one is refused instead of read."""
+
 PATIENCE = 50
 """How many tenths of a second to wait for a directory in which another process trains."""
 
@@ -45,10 +48,18 @@ def _line(record: Mapping[str, Any]) -> str:
         return json.dumps(plain(record), allow_nan=False) + "\n"
 
 
+def no_link(path: Path) -> Path:
+    """A file or directory of a run. Raises `RelookError` for a link: it may lead to files that are not the run's."""
+    if path.is_symlink():
+        raise RelookError(f"expected {path} to be a run's own file; found a link to {path.readlink()}; remove it")
+    return path
+
+
 class LineWriter:
     """Appends records to a file, a line each."""
 
     def __init__(self, path: Path) -> None:
+        no_link(path)
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -95,7 +106,7 @@ def lock(directory: Path) -> IO[bytes]:
 
     Waits a little for a process that is about to end. Raises `RelookError` if another one trains there.
     """
-    file = (directory / "lock").open("ab")
+    file = no_link(directory / "lock").open("ab")
     try:
         import fcntl
     except ImportError:  # a system without such locks
@@ -113,22 +124,26 @@ def lock(directory: Path) -> IO[bytes]:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """All whole records of a file; none if there is no file. A last line without its end was torn and is dropped."""
-    if not path.exists():
+    if not no_link(path).exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    if path.stat().st_size > MOST_BYTES_OF_LINES:
+        raise RelookError(f"expected {path} to have at most {MOST_BYTES_OF_LINES} bytes; it is larger")
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
+        rows = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    except (ValueError, RecursionError) as error:
         raise RelookError(f"expected a JSON record on every line of {path}; found something else: {error}") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise RelookError(f"expected a JSON object on every line of {path}; found something else")
+    return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object."""
-    if path.stat().st_size > MOST_BYTES:
+    if no_link(path).stat().st_size > MOST_BYTES:
         raise RelookError(f"expected {path} to be a record of at most {MOST_BYTES} bytes; it is larger")
     try:
         value = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RelookError(f"expected {path} to be JSON; found something else: {error}") from error
     if not isinstance(value, dict):
         raise RelookError(f"expected {path} to hold a JSON object; found {type(value).__name__}")

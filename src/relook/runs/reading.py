@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from relook.errors import RelookError, WrongRequest
 from relook.importing import named_function
-from relook.runs.files import number, read_json, read_lines
+from relook.runs.files import no_link, number, read_json, read_lines
 
 if TYPE_CHECKING:
     from relook.envs import EnvironmentSpec
@@ -71,7 +71,7 @@ class Run:
         return sorted({agent.unit for agent in self.agents})
 
     def unit_directory(self, unit: int) -> Path:
-        return self.path / "units" / str(unit)
+        return no_link(no_link(self.path / "units") / str(unit))
 
     def environment(self, trusted: str | Callable[..., Any] | None = None) -> EnvironmentSpec:
         """The spec of the run's environment.
@@ -171,7 +171,7 @@ class Run:
 
         Raises `RelookError` if the record does not fit the file of actions.
         """
-        path = self.unit_directory(int(episode["unit"])) / "actions.bin"
+        path = no_link(self.unit_directory(int(episode["unit"])) / "actions.bin")
         try:
             where = episode["actions"]
             dtype, shape = np.dtype(str(where["dtype"])), tuple(int(n) for n in where["shape"])
@@ -195,7 +195,8 @@ class Run:
         where = episode.get("values")
         if where is None:
             return None
-        path = self.unit_directory(int(episode["unit"])) / f"{episode['kind']}-values.bin"
+        kind = "training" if episode["kind"] == "training" else "evaluation"
+        path = no_link(self.unit_directory(int(episode["unit"])) / f"{kind}-values.bin")
         try:
             offset, stride, length = int(where["offset"]), int(where["stride"]), int(episode["length"])
             if min(offset, length) < 0 or stride < 4 or offset + stride * (length - 1) + 4 > path.stat().st_size:
@@ -208,7 +209,7 @@ class Run:
 
     def parameters(self, unit: int) -> dict[str, np.ndarray[Any, Any]]:
         """The tensors [A, …] that a unit ended with. Raises `RelookError` if it has none or they are damaged."""
-        path = self.unit_directory(unit) / "parameters.safetensors"
+        path = no_link(self.unit_directory(unit) / "parameters.safetensors")
         if not path.is_file():
             raise RelookError(f"unit {unit} of {self.path} has not ended: there is no {path}")
         try:

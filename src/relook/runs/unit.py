@@ -26,7 +26,7 @@ from relook.population import Agents, Stop, agents_are_independent, single_threa
 from relook.runs import checkpoints
 from relook.runs.checkpoints import CHECKPOINTS, Checkpoint
 from relook.runs.evaluation import Acts, Evaluation
-from relook.runs.files import LineWriter, lock, plain, read_lines, write_whole
+from relook.runs.files import LineWriter, lock, no_link, plain, read_lines, write_whole
 from relook.runs.metrics import COMMON, Metric
 from relook.runs.reading import parameters_sha256
 from relook.runs.work import Work
@@ -62,7 +62,9 @@ def settle(work: Work) -> tuple[Checkpoint | None, list[str]]:
 
     What the unit wrote after it is cut off. Training again from there writes it again, the same to the byte.
     """
-    directory = work.directory
+    directory = no_link(work.directory)
+    for name in LOGS:
+        no_link(directory / name)
     point, passed_over = checkpoints.newest(directory / CHECKPOINTS, lambda some: _check(some.record, work))
     sizes: dict[str, int] = {} if point is None else point.record["logs"]
     for name in LOGS:
@@ -73,12 +75,14 @@ def settle(work: Work) -> tuple[Checkpoint | None, list[str]]:
 
 def _check(record: Mapping[str, Any], work: Work) -> None:
     """Raise `RelookError` for a checkpoint that is not of this unit, or that the unit's files do not reach to."""
-    own = [[agent.index, agent.seed] for agent in work.agents]
-    if record.get("agents") != own:
-        raise RelookError(f"expected a checkpoint of the agents and seeds {own}; found {record.get('agents')}")
+    members = [[agent.index, agent.seed] for agent in work.agents]
+    if record.get("agents") != members:
+        raise RelookError(f"expected a checkpoint of the agents and seeds {members}; found {record.get('agents')}")
     try:
         numbers = [*record["logs"].values(), record["elapsed"], record["iteration"], record["evaluated"]]
-        whole = set(record["logs"]) == set(LOGS) and min(numbers) >= 0 and set(_stops(record)) <= set(range(len(own)))
+        whole = (
+            set(record["logs"]) == set(LOGS) and min(numbers) >= 0 and set(_stops(record)) <= set(range(len(members)))
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RelookError(f"expected a whole record in a checkpoint; found it damaged: {error!r}") from error
     if not whole:
@@ -131,7 +135,8 @@ class Unit:
             for name in ("metrics", "timing", "episodes", "evaluations", "events")
         )
         self._actions, self._training_values, self._evaluation_values = (
-            (directory / f"{name}.bin").open("ab") for name in ("actions", "training-values", "evaluation-values")
+            no_link(directory / f"{name}.bin").open("ab")
+            for name in ("actions", "training-values", "evaluation-values")
         )
         checked = [row for row in read_lines(directory / "events.jsonl") if row["event"] == "checked"]
         self._grades = {key: checked[-1][key] for key in ("numerics", "replay")} if checked else {}
