@@ -18,6 +18,7 @@ from relook.runs.reading import Run
 from relook.training import Request, prepare, work
 
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
+TINY += " --checkpoint-every 128"
 
 
 @pytest.fixture(autouse=True)

@@ -264,6 +264,8 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters as read from JSON, in the types of their defaults."""
     values: dict[str, Any] = {}
     for f in fields(config):
+        if f.name not in recorded:
+            raise RelookError(f"expected all hyper-parameters in the run's record; found no {f.name}")
         value = recorded[f.name]
         if isinstance(f.default, tuple):
             value = tuple(value)

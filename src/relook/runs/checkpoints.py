@@ -147,7 +147,7 @@ def read(directory: Path, steps: int) -> Checkpoint:
         if not isinstance(record, dict):
             raise damaged(f"{type(record).__name__} in {RECORD}")
         return Checkpoint(steps, load_tensors(contents[TENSORS]), record)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise damaged(f"{type(error).__name__}: {error}") from error
 
 

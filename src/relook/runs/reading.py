@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from relook.envs import EnvironmentSpec
     from relook.runs.acting import TrainedAgent
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the directory's layout and records. A reader refuses versions that it does not know."""
 
 
@@ -61,6 +62,8 @@ class Run:
             self.environment_name = str(self._environment["name"])
             keys = ("arguments", "max_episode_steps", "reset_seed", "rescale_actions")
             self._environment_options: dict[str, Any] = {key: self._environment[key] for key in keys}
+            if not self.agents or min(self.steps, *(agent.unit for agent in self.agents)) < 0:
+                raise ValueError("no agents, or a negative number of steps or of a unit")
         except (KeyError, TypeError, ValueError) as error:
             raise RelookError(
                 f"expected a complete record in {self.path / 'run.json'}; found it damaged: {error!r}"
@@ -221,8 +224,8 @@ class Run:
         """`parameters_sha256` of each agent, by its number, as it was written down when training ended."""
         try:
             with safe_open(self.unit_directory(unit) / "parameters.safetensors", framework="numpy") as file:
-                return dict(file.metadata() or {})
-        except (SafetensorError, OSError) as error:
+                return dict(json.loads((file.metadata() or {}).get("sha256", "{}")))
+        except (SafetensorError, OSError, ValueError, TypeError) as error:
             raise RelookError(f"expected parameters in unit {unit} of {self.path}; found damage: {error}") from error
 
     @cached_property
@@ -231,8 +234,13 @@ class Run:
         finals: dict[int, float] = {}
         for unit in self.units:
             for row in read_lines(self.unit_directory(unit) / "evaluations.jsonl"):
-                if row["deterministic"]:
-                    finals[row["agent"]] = number(row["mean_return"])
+                try:
+                    if row["deterministic"]:
+                        finals[row["agent"]] = number(row["mean_return"])
+                except (KeyError, TypeError, ValueError) as error:
+                    raise RelookError(
+                        f"expected an evaluation in each line of evaluations.jsonl of unit {unit}; found {error!r}"
+                    ) from error
         summaries = []
         for unit in self.units:
             events = self.unit_events(unit)

@@ -1,6 +1,7 @@
 """What an algorithm writes while it trains one unit of work."""
 
 import gc
+import json
 import os
 import signal
 import sys
@@ -444,7 +445,7 @@ class Unit:
             str(agent.index): parameters_sha256({name: x.numpy() for name, x in parameters.items()}, a)
             for a, agent in enumerate(self.agents)
         }
-        write_whole(self.work.directory / PARAMETERS, save(parameters, metadata=digests))
+        write_whole(self.work.directory / PARAMETERS, save(parameters, metadata={"sha256": json.dumps(digests)}))
         self._events.write([{"event": end, "steps": steps}])
         self._events.sync()
 
