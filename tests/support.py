@@ -15,6 +15,14 @@ from relook.population import Agent, Agents
 from relook.population.hyperparameters import names
 from relook.runs.work import Work
 
+SMALL: dict[str, list[Any]] = {"envs": [2], "horizon": [16], "minibatch": [16], "epochs": [2], "hidden": [(8,)]}
+"""Hyper-parameters of a training that takes a second, in iterations of 32 steps."""
+
+
+def spec_of(environment: str) -> EnvironmentSpec:
+    """An environment with short episodes."""
+    return EnvironmentSpec(environment, max_episode_steps=30)
+
 
 def numeric(config: Config, **changed: float) -> dict[str, float]:
     """The numeric hyper-parameters of a configuration."""

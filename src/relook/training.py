@@ -130,9 +130,9 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "checkpoint_every": request.checkpoint_every,
         "milestones": list(request.milestones),
         "agents": agents,
-        "versions": {name: _version(name) for name in VERSIONS} | {"python": platform.python_version()},
+        "versions": _versions(),
         "git": _git_state(),
-        "machine": {"system": platform.platform(), "processor": platform.processor(), "cores": available_cores()},
+        "machine": _machine(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     directory = _new_directory(request.out, f"{known.name}-{spec.name}")
@@ -196,9 +196,17 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _versions() -> dict[str, str | None]:
+    return {name: _version(name) for name in VERSIONS} | {"python": platform.python_version()}
+
+
+def _machine() -> dict[str, Any]:
+    return {"system": platform.platform(), "processor": platform.processor(), "cores": available_cores()}
+
+
 def changed_versions(run: Run) -> dict[str, tuple[str | None, str | None]]:
     """The packages that are others today than when the run was made: then and now."""
-    now = {name: _version(name) for name in VERSIONS} | {"python": platform.python_version()}
+    now = _versions()
     then = dict(run.record["versions"])
     return {name: (then.get(name), now[name]) for name in now if then.get(name) != now[name]}
 
@@ -528,6 +536,21 @@ def fork(
     run = run if isinstance(run, Run) else Run(run)
     branch = branch_off(run, at, out, hyperparameters)
     return resume(branch, env=env, actor_critic=actor_critic, workers=workers, watch=watch(branch))
+
+
+def again(run: Run, out: str | Path | None) -> Run:
+    """The directory of the same training once more, to be trained by `resume`.
+
+    Raises `WrongRequest` for a run that was not trained in one go, from its beginning to the steps first asked for.
+    """
+    if {"ancestor", "horizons"} & set(run.record):
+        raise WrongRequest(f"expected a run from one request; {run.path} branched off from another, or was made longer")
+    directory = _new_directory(Path(out) if out is not None else None, f"{run.path.name}-again")
+    made_now = {"versions": _versions(), "git": _git_state(), "machine": _machine()}
+    of = {"run": str(run.path.resolve()), "created": run.record["created"]}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    _write_record(directory, {**run.record, **made_now, "created": created, "reproduces": of})
+    return Run(directory)
 
 
 def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mapping[str, Any]) -> Run:

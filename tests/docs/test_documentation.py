@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relook.algorithms import algorithm
+from relook.cli import fork
 from relook.cli.main import VERBS, main
 from relook.cli.options import parse
 from relook.cli.train import form_for
@@ -94,6 +95,8 @@ def test_commands_in_the_pages_are_understood(command: str) -> None:
             main(command.split()[1:])
     elif verb == "train":
         parse(form_for(algorithm(words[0])), "train", words[1:])
+    elif verb == "fork":
+        parse(fork.form_for(algorithm("ppo")), "fork", words)
     else:
         parse(import_module(f"relook.cli.{verb}").Form, verb, words)
 

@@ -15,16 +15,12 @@ from relook.runs import checkpoints
 from relook.runs.files import LineWriter, read_lines
 from relook.runs.reading import Run
 from relook.training import Request, prepare, resume, work
+from support import SMALL, spec_of
 
 SAME = ("metrics.jsonl", "episodes.jsonl", "evaluations.jsonl", "actions.bin", "parameters.safetensors")
 """What an interrupted run has in common with one that was never interrupted, to the byte."""
 
-SMALL: dict[str, list[Any]] = {"envs": [2], "horizon": [16], "minibatch": [16], "epochs": [2], "hidden": [(8,)]}
 ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "HalfCheetah-v5"]
-
-
-def spec_of(environment: str) -> EnvironmentSpec:
-    return EnvironmentSpec(environment, max_episode_steps=30)
 
 
 def prepared(out: Path, environment: str, steps: int = 960, **more: Any) -> Run:

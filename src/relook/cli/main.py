@@ -15,6 +15,7 @@ VERBS = {
     "evaluate": "play fresh episodes with a run's agents, also in a changed environment",
     "replay": "look at recorded episodes again, as a film or a filmstrip",
     "verify": "play recorded episodes again and recompute digests: is a run what it says?",
+    "reproduce": "train a run once more and say whether the same came of it",
     "plot": "draw learning curves as a PNG",
     "algorithms": "list the algorithms",
 }

@@ -106,7 +106,10 @@ def lock(directory: Path) -> IO[bytes]:
 
     Waits a little for a process that is about to end. Raises `RelookError` if another one trains there.
     """
-    file = no_link(directory / "lock").open("ab")
+    try:
+        file = no_link(directory / "lock").open("ab")
+    except OSError as error:
+        raise RelookError(f"cannot write into {directory}: {error.strerror}; make it writable") from error
     try:
         import fcntl
     except ImportError:  # a system without such locks

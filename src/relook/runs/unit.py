@@ -249,7 +249,15 @@ class Unit:
             "logs": {name: (directory / name).stat().st_size for name in LOGS},
             "elapsed": time.perf_counter() - self._began,
         }
-        checkpoints.write(directory / CHECKPOINTS, Checkpoint(steps, tensors, record))
+        try:
+            checkpoints.write(directory / CHECKPOINTS, Checkpoint(steps, tensors, record))
+        except OSError as error:
+            whole = next(iter(checkpoints.steps_of(directory / CHECKPOINTS)), None)
+            before = "there is none before it" if whole is None else f"the one at step {whole:,} is whole"
+            raise RelookError(
+                f"cannot write the checkpoint of step {steps:,} into {directory}: {error.strerror}; {before}: make "
+                f"room, and relook resume goes on from there"
+            ) from error
         checkpoints.prune(directory / CHECKPOINTS, self._milestones())
 
     def iterations(self, steps_each: int) -> Iterator[int]:

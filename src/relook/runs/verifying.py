@@ -69,8 +69,8 @@ def _difference(run: Run, env: Any, limit: float, row: Mapping[str, Any]) -> str
         first, *moments = play_again(env, space, row["reset_seed"], actions)
     except Exception as error:
         return f"its environment raised {type(error).__name__}: {error}"
-    if len(moments) < row["length"]:
-        return f"it ends at step {len(moments)} now, and ended at step {row['length']}"
+    if min(limit, len(moments)) < row["length"]:
+        return f"it ends at step {min(limit, len(moments)):.0f} now, and ended at step {row['length']}"
     digest = EpisodeDigest(first.observation)
     for moment in moments:
         digest.take(moment.observation, [moment.reward])
