@@ -29,12 +29,14 @@ types: $(READY)       ## strict types
 docs: $(READY)        ## the documentation names only what exists
 	$(BIN)/python -m pytest -q tests/docs
 
-bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-Baselines3, planted bugs (hours)
+bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-Baselines3, planted bugs, kills (hours)
 	$(BIN)/python -m benchmarks.bit_for_bit
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.against_sb3
 	$(BIN)/python -m benchmarks.planted_bugs
+	$(BIN)/python -m benchmarks.kills
+	$(BIN)/python -m benchmarks.surviving
 
 clean:                ## remove the environment and caches; runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

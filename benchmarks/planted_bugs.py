@@ -446,8 +446,8 @@ BUGS = (
         "87",
         "evaluation reports scaled returns",
         VECTOR,
-        "ret=sum(running.rewards)",
-        "ret=sum(running.rewards) / 10",
+        "ret=sum(running.digest.rewards)",
+        "ret=sum(running.digest.rewards) / 10",
     ),
     Bug(
         "one-hot",

@@ -1,0 +1,93 @@
+"""What does it cost to survive? `python -m benchmarks.surviving`
+
+PPO with ten agents and its default settings in one process, a checkpoint every 10,000 steps: the seconds spent inside
+what writes checkpoints and inside what keeps and writes actions, added up and divided by those of the whole training;
+and what lies on disk afterwards. Writes results/surviving.md.
+"""
+
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from relook.envs import EnvironmentSpec, vector
+from relook.runs import unit
+from relook.training import Request, prepare, work
+
+RESULTS = Path(__file__).parent / "results"
+TASKS = {"CartPole-v1": 50_000, "HalfCheetah-v5": 30_000}
+PARTS = {
+    "checkpoints": [(unit.Unit, "_save")],
+    "actions": [(vector._Tape, "act"), (vector._Tape, "_take"), (vector._Tape, "end"), (unit, "stored_actions")],
+}
+"""Functions that do this and little else; `_take` and `end` also hash observations and rewards."""
+
+
+@contextmanager
+def measured() -> Iterator[dict[str, float]]:
+    """The seconds spent inside each part, from here on."""
+    spent: dict[str, float] = defaultdict(float)
+    originals = []
+
+    def timed(original: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                spent[part] += time.perf_counter() - began
+
+        return inside
+
+    for part, functions in PARTS.items():
+        for owner, name in functions:
+            originals.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, timed(getattr(owner, name), part))
+    try:
+        yield spent
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+def size(directory: Path, pattern: str) -> float:
+    """Kibibytes of the files below a directory that match."""
+    return sum(path.stat().st_size for path in directory.glob(pattern) if path.is_file()) / 1024
+
+
+def main() -> int:
+    lines = [
+        "# What it costs to survive",
+        "",
+        "Made by `python -m benchmarks.surviving`: ten agents in one process, a checkpoint every 10,000 steps. Seconds",
+        "inside the component, added up, as a share of the whole training with its evaluations; and sizes on disk.",
+        "",
+        "| environment | steps per agent | checkpoints | recording actions | one checkpoint | all actions | run |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for environment, steps in TASKS.items():
+        with tempfile.TemporaryDirectory() as place:
+            spec, out = EnvironmentSpec(environment), Path(place) / "run"
+            run = prepare(Request("ppo", spec, range(10), steps, out=out, checkpoint_every=10_000), workers=1)
+            with measured() as spent:
+                began = time.perf_counter()
+                work(run, 0, spec)
+                whole = time.perf_counter() - began
+            directory = run.unit_directory(0)
+            kept = len(list((directory / "checkpoints").iterdir()))
+            lines.append(
+                f"| {environment} | {steps:,} | {spent['checkpoints'] / whole:.2%} | {spent['actions'] / whole:.2%} | "
+                f"{size(directory, 'checkpoints/*/*') / kept:,.0f} KiB | {size(directory, 'actions.bin'):,.0f} KiB | "
+                f"{size(directory, '**/*'):,.0f} KiB |"
+            )
+            print(lines[-1], flush=True)
+    (RESULTS / "surviving.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
