@@ -488,7 +488,7 @@ BUGS = (
         "nan",
         "a reward that is not finite goes unnoticed",
         VECTOR,
-        "np.vdot(rows, rows) + sum(rewards)",
+        "np.vdot(rows, rows) + np.vdot(self._reward_rows, self._reward_rows)",
         "np.vdot(rows, rows)",
     ),
     Bug(
@@ -541,8 +541,8 @@ def plant(bug: Bug) -> str | None:
     """The first test that fails with the bug planted; None if all pass."""
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory)
-        shutil.copytree(ROOT / "src", copy / "src")
-        shutil.copytree(ROOT / "tests", copy / "tests")
+        for folder in ("src", "tests", "docs"):
+            shutil.copytree(ROOT / folder, copy / folder)
         shutil.copy(ROOT / "pyproject.toml", copy)
         (copy / "src" / "relook" / bug.file).write_text(patched(bug), encoding="utf-8")
         room = bug.file.split("/")[0]
