@@ -25,7 +25,10 @@ import polars as pl
 from relook.runs.reading import Run
 
 RESULTS = Path(__file__).parent / "results"
-SAME = ("metrics.jsonl", "episodes.jsonl", "evaluations.jsonl", "actions.bin", "training-values.bin")
+SAME = (
+    *(f"{name}.jsonl" for name in ("metrics", "episodes", "evaluations")),
+    *(f"{name}.bin" for name in ("actions", "training-values", "evaluation-values")),
+)
 SMALL = "--seeds 4 --workers 2 --checkpoint-every 500 --evaluate-episodes 2"
 ENVIRONMENTS = {
     "CartPole-v1": "--steps 40960",

@@ -17,7 +17,11 @@ from relook.runs.reading import Run
 from relook.training import Request, prepare, resume, work
 from support import SMALL, spec_of
 
-SAME = ("metrics.jsonl", "episodes.jsonl", "evaluations.jsonl", "actions.bin", "parameters.safetensors")
+SAME = (
+    *(f"{name}.jsonl" for name in ("metrics", "episodes", "evaluations")),
+    *(f"{name}.bin" for name in ("actions", "training-values", "evaluation-values")),
+    "parameters.safetensors",
+)
 """What an interrupted run has in common with one that was never interrupted, to the byte."""
 
 ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1", "HalfCheetah-v5"]
