@@ -44,7 +44,7 @@ TASKS = (
         475,
     ),
 )
-"""The last two are what the defaults avoid; LOG.md says why they fail."""
+"""The last two are what the defaults are not; LOG.md says what came of them."""
 
 
 def main(names: list[str]) -> None:

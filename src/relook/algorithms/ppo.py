@@ -16,8 +16,8 @@ Data flow, with A agents, T steps (`horizon`), N environments, B samples in a mi
 Departures from the paper. Usual ones (Huang et al. 2022, "The 37 Implementation Details of PPO"): advantages are
 normalised per minibatch; weights start orthogonal; gradients are clipped; rewards are scaled, and observations
 normalised on request; policy and value function share nothing. Ours: the gradients of policy and value function are
-clipped each by itself, because a large value error would otherwise shrink the policy's step to nothing (LOG.md). A
-time limit is not an end: targets bootstrap through truncation.
+clipped each by itself, so that a large value error does not shrink the policy's step (LOG.md). A time limit is not an
+end: targets bootstrap through truncation.
 """
 
 from collections import defaultdict
