@@ -20,7 +20,7 @@ from relook.training import Request, prepare, work
 
 RESULTS = Path(__file__).parent / "results"
 TASKS = {"CartPole-v1": 50_000, "HalfCheetah-v5": 30_000}
-PARTS = {
+PARTS: dict[str, list[tuple[Any, str]]] = {
     "checkpoints": [(unit.Unit, "_save")],
     "actions": [(vector._Tape, "act"), (vector._Tape, "_take"), (vector._Tape, "end"), (unit, "stored_actions")],
 }

@@ -508,9 +508,7 @@ def _settled(run: Run, units: Sequence[int], spec: EnvironmentSpec) -> int:
     """Bring the files of these units to their newest checkpoints; returns the steps that all of them have made."""
     made = []
     for unit in units:
-        directory = run.unit_directory(unit)
-        directory.mkdir(parents=True, exist_ok=True)
-        with lock(directory):
+        with lock(run.unit_directory(unit)):
             point, _ = settle(read_work(run, unit, spec))
         made.append(0 if point is None else point.steps)
     return min(made)

@@ -102,11 +102,12 @@ def sync(directory: Path) -> None:
 
 
 def lock(directory: Path) -> IO[bytes]:
-    """Keep others from training in a directory until the file that this returns is closed, or its process ends.
+    """Make a directory, unless it is there, and keep others from training in it until the returned file is closed.
 
-    Waits a little for a process that is about to end. Raises `RelookError` if another one trains there.
+    The end of this process closes it too. Waits a little for a process that is about to end. Raises `RelookError` if another one trains there.
     """
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         file = no_link(directory / "lock").open("ab")
     except OSError as error:
         raise RelookError(f"cannot write into {directory}: {error.strerror}; make it writable") from error

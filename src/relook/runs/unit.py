@@ -128,7 +128,6 @@ class Unit:
     def __enter__(self) -> Self:
         single_threaded()
         directory = self.work.directory
-        directory.mkdir(parents=True, exist_ok=True)
         self._lock = lock(directory)
         self._point, self._passed_over = settle(self.work)
         self._metrics, self._timing, self._episodes, self._evaluations, self._events = (
