@@ -77,7 +77,7 @@ def compared(one: Run, other: Run) -> list[str]:
 
 
 def main(wanted: int) -> int:
-    rng, kills, lines, bad = random.Random(0), [], [], 0  # noqa: S311  # nothing here is a secret
+    rng, kills, lines, other = random.Random(0), [], [], 0  # noqa: S311  # nothing here is a secret
     with tempfile.TemporaryDirectory() as place:
         for environment, options in ENVIRONMENTS.items():
             words = ["train", "ppo", "--env", environment, *SMALL.split(), *options.split(), "--out"]
@@ -85,7 +85,7 @@ def main(wanted: int) -> int:
             began = time.monotonic()
             assert relook(*words, str(whole)).wait() == 0
             took = time.monotonic() - began
-            runs, own = 0, 0
+            runs, own, bad = 0, 0, 0
             while own < wanted / len(ENVIRONMENTS):
                 out = Path(place) / f"{environment}-{runs}"
                 runs += 1
@@ -115,6 +115,7 @@ def main(wanted: int) -> int:
                 differs = compared(Run(whole), Run(out))
                 bad += bool(differs)
                 print(environment, runs, "differs: " + ", ".join(differs) if differs else "the same", flush=True)
+            other += bad
             counted = Counter(row["kind"] for row in kills if row["environment"] == environment)
             lines.append(
                 f"| {environment} | {own} | {' | '.join(str(counted[kind]) for kind in KINDS)} | {runs} | "
@@ -132,8 +133,8 @@ def main(wanted: int) -> int:
     ]
     (RESULTS / "kills.md").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
     pl.DataFrame(kills).write_csv(RESULTS / "kills.csv")
-    print(json.dumps({"kills": len(kills), "runs that differ": bad}))
-    return int(bad > 0)
+    print(json.dumps({"kills": len(kills), "runs that differ": other}))
+    return int(other > 0)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
 from relook.population import Agent, Agents
-from relook.population.hyperparameters import check, names
+from relook.population.hyperparameters import check, names, settled_at_start
 from relook.runs import checkpoints
 from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
@@ -555,19 +555,18 @@ def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mappi
     """The directory of a fork, with the newest checkpoints that it shares with `run`; to be trained by `resume`."""
     config = algorithm(run.algorithm).config
     check(config, dict(hyperparameters))
+    if settled := [name for name in settled_at_start(config) if name in hyperparameters]:
+        raise WrongRequest(
+            f"expected hyper-parameters that can change while agents train; {', '.join(settled)} "
+            f"{'are' if len(settled) > 1 else 'is'} settled when training starts; train a new run instead"
+        )
     if "pending" in run.record:
         raise WrongRequest(f"{run.path} is a fork that has not reached its branch: relook resume {run.path}")
     made = min(summary["steps"] for summary in run.agent_summaries)
     each = {}
     for agent in run.agents:
         before = config(**_typed(config, agent.hyperparameters))
-        after = replace(before, **hyperparameters)
-        after.check()
-        if (after.steps_each, after.envs) != (before.steps_each, before.envs):
-            raise WrongRequest(
-                "expected a change that leaves the length of an iteration and the number of environments as they are; "
-                f"found {', '.join(f'{k} {v}' for k, v in hyperparameters.items())}"
-            )
+        replace(before, **hyperparameters).check()
         each[agent.unit] = before.steps_each
     if not 0 <= at <= made:
         raise WrongRequest(f"expected --at a step from 0 to the {made:,} that {run.path} has made; found {at:,}")

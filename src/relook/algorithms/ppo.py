@@ -89,21 +89,27 @@ class Config:
         float("inf"), "stop an agent's update when KL > 1.5 × this; usually 0.01 to 0.05; inf: never", above=0
     )
     adam_epsilon: float = structural(1e-5, "ε of Adam's denominator; usually 1e-8 to 1e-5", above=0)
-    envs: int = structural(8, "environments N per agent", low=1)
-    horizon: int = structural(64, "steps T in each environment between updates; usually 32 to 2048", low=1)
+    envs: int = structural(8, "environments N per agent", low=1, at_start=True)
+    horizon: int = structural(
+        64, "steps T in each environment between updates; usually 32 to 2048", low=1, at_start=True
+    )
     clip_together: bool = structural(False, "clip the gradients of policy and value function as one vector, not each")
     epochs: int = structural(10, "passes over the rollout per update; usually 3 to 10", low=1)
     minibatch: int = structural(256, "samples B per gradient step; usually 64 to 512", low=1)
-    hidden: tuple[int, ...] = structural((64, 64), "units in the hidden layers of policy and value function", low=1)
+    hidden: tuple[int, ...] = structural(
+        (64, 64), "units in the hidden layers of policy and value function", low=1, at_start=True
+    )
     activation: Literal["tanh", "relu"] = structural("tanh", "activation of the hidden layers")
     initial_log_std: float = structural(
-        0.0, "log σ of a new Gaussian policy, in units of half the action range; -1 to 0"
+        0.0, "log σ of a new Gaussian policy, in units of half the action range; -1 to 0", at_start=True
     )
     anneal_learning_rate: bool = structural(True, "let the learning rate fall linearly to 0")
     anneal_clip: bool = structural(True, "let the clip range fall linearly to 0")
     normalise_advantages: bool = structural(True, "shift and scale advantages to mean 0 and sd 1 in each minibatch")
-    normalise_observations: bool = structural(False, "shift and scale observations by their running mean and sd")
-    scale_rewards: bool = structural(True, "divide rewards by the running sd of the discounted return")
+    normalise_observations: bool = structural(
+        False, "shift and scale observations by their running mean and sd", at_start=True
+    )
+    scale_rewards: bool = structural(True, "divide rewards by the running sd of the discounted return", at_start=True)
     kl_stops: Literal["both", "policy"] = structural("both", "what the KL stop ends: both losses or the policy's alone")
 
     def check(self) -> None:

@@ -36,14 +36,28 @@ def numeric(
     return field(default=default, metadata={"kind": "numeric", "meaning": meaning, "limits": (above, low, high)})
 
 
-def structural(default: Any, meaning: str, *, low: float = -math.inf, above: float = -math.inf) -> Any:
-    """A size, a count or a choice: it shapes the computation, so several values are separate units of work."""
-    return field(default=default, metadata={"kind": "structural", "meaning": meaning, "limits": (above, low, math.inf)})
+def structural(
+    default: Any, meaning: str, *, low: float = -math.inf, above: float = -math.inf, at_start: bool = False
+) -> Any:
+    """A size, a count or a choice: it shapes the computation, so several values are separate units of work.
+
+    `at_start` marks what is settled when training starts, so that a fork cannot change it.
+    """
+    limits = (above, low, math.inf)
+    return field(
+        default=default,
+        metadata={"kind": "structural", "meaning": meaning, "limits": limits, "at_start": at_start},
+    )
 
 
 def names(config: type[Any], kind: str) -> list[str]:
     """The names of the `numeric` or `structural` hyper-parameters of a `Config`."""
     return [f.name for f in fields(config) if f.metadata["kind"] == kind]
+
+
+def settled_at_start(config: type[Any]) -> list[str]:
+    """The names of the hyper-parameters of a `Config` that cannot change while agents train."""
+    return [f.name for f in fields(config) if f.metadata.get("at_start")]
 
 
 def check(config: type[Any], values: Mapping[str, Any]) -> None:

@@ -104,7 +104,9 @@ def sync(directory: Path) -> None:
 def lock(directory: Path) -> IO[bytes]:
     """Make a directory, unless it is there, and keep others from training in it until the returned file is closed.
 
-    The end of this process closes it too. Waits a little for a process that is about to end. Raises `RelookError` if another one trains there.
+    The end of this process closes it too. Waits a little for a process that is about to end.
+
+    Raises `RelookError` if another one trains there.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
