@@ -25,7 +25,7 @@ from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
 from relook.population import Agent, Agents
-from relook.population.hyperparameters import check, names, settled_at_start
+from relook.population.hyperparameters import check, check_change, names
 from relook.runs import checkpoints
 from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
@@ -555,11 +555,7 @@ def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mappi
     """The directory of a fork, with the newest checkpoints that it shares with `run`; to be trained by `resume`."""
     config = algorithm(run.algorithm).config
     check(config, dict(hyperparameters))
-    if settled := [name for name in settled_at_start(config) if name in hyperparameters]:
-        raise WrongRequest(
-            f"expected hyper-parameters that can change while agents train; {', '.join(settled)} "
-            f"{'are' if len(settled) > 1 else 'is'} settled when training starts; train a new run instead"
-        )
+    check_change(config, hyperparameters)
     if "pending" in run.record:
         raise WrongRequest(f"{run.path} is a fork that has not reached its branch: relook resume {run.path}")
     made = min(summary["steps"] for summary in run.agent_summaries)

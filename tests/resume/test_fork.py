@@ -104,3 +104,16 @@ def test_the_command_forks_and_show_tells_where_from_and_plot_draws_both(
     assert "clip 0.1" in told
     assert main(["plot", str(trunk.path), str(out), "--out", str(tmp_path / "both.png")]) == 0
     assert (tmp_path / "both.png").stat().st_size > 10_000
+
+
+def test_the_command_tells_what_a_fork_cannot_change(
+    tmp_path: Path, trunk: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fork", str(trunk.path), "--at", "320", "--initial-log-std", "-1", "--out", str(tmp_path / "b")]) == 2
+    assert "initial_log_std is settled when training starts" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "b").exists()
+    with pytest.raises(SystemExit):
+        main(["fork", str(trunk.path), "--help"])
+    listed = capsys.readouterr().out
+    assert "--clip" in listed
+    assert "--initial-log-std" not in listed

@@ -1,7 +1,7 @@
 """`relook fork RUN --at STEP`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import Field, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -10,6 +10,7 @@ import tyro
 from relook.algorithms import Algorithm, algorithm
 from relook.cli.options import parse, sizes
 from relook.errors import WrongRequest
+from relook.population.hyperparameters import check_change, settled_at_start
 from relook.runs.reading import Run
 
 
@@ -31,11 +32,15 @@ class Form:
     """The new run's directory, which must not exist yet; below runs/ unless said otherwise."""
 
 
+def _changeable(known: Algorithm) -> list[Field[Any]]:
+    return [f for f in fields(known.config) if f.name not in settled_at_start(known.config)]
+
+
 def form_for(known: Algorithm) -> type[Any]:
     """The options, with one for each hyper-parameter that may be changed."""
     types = get_type_hints(known.config)
     extra = []
-    for f in fields(known.config):
+    for f in _changeable(known):
         kind = str if isinstance(f.default, tuple) else types[f.name]
         extra.append((f.name, Annotated[kind | None, tyro.conf.arg(help=f.metadata["meaning"])], field(default=None)))
     form = make_dataclass(f"Fork{known.name}", extra, bases=(Form,))
@@ -51,9 +56,10 @@ def run(arguments: Sequence[str]) -> None:
         return
     trunk = Run(arguments[0])
     known = algorithm(trunk.algorithm)
+    check_change(known.config, (word.removeprefix("--").replace("-", "_") for word in arguments[1:]))
     form = parse(form_for(known), "fork", arguments)
     changed = {}
-    for f in fields(known.config):
+    for f in _changeable(known):
         value = getattr(form, f.name)
         if value is not None:
             changed[f.name] = sizes(f.name, value) if isinstance(f.default, tuple) else value

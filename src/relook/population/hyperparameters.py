@@ -1,7 +1,7 @@
 """Hyper-parameters: numeric ones may differ between the agents of a population, structural ones may not."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -58,6 +58,16 @@ def names(config: type[Any], kind: str) -> list[str]:
 def settled_at_start(config: type[Any]) -> list[str]:
     """The names of the hyper-parameters of a `Config` that cannot change while agents train."""
     return [f.name for f in fields(config) if f.metadata.get("at_start")]
+
+
+def check_change(config: type[Any], names: Iterable[str]) -> None:
+    """Raise `WrongRequest` for a hyper-parameter that cannot change while agents train."""
+    settled = settled_at_start(config)
+    if found := [name for name in names if name in settled]:
+        raise WrongRequest(
+            f"expected hyper-parameters that can change while agents train; {', '.join(found)} "
+            f"{'are' if len(found) > 1 else 'is'} settled when training starts; train a new run instead"
+        )
 
 
 def check(config: type[Any], values: Mapping[str, Any]) -> None:
