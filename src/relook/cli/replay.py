@@ -1,6 +1,7 @@
 """`relook replay RUN`."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -63,21 +64,18 @@ def run(arguments: Sequence[str]) -> None:
             raise RelookError(f"{_name(row)} cannot be shown as it was: {found}")
         print(f"{_name(row)}: {row['length']:,} steps, {row['ending']}, return {row['return']:,.1f}, as recorded")
     if form.video is not None:
-        films = [list(film.shots(shown, spec, row)) for row in chosen]
-        titles = [f"agent {row['agent']}, at {row['steps']:,}" for row in chosen]
-        fps = float(spec.make().metadata.get("render_fps", 30))
-        film.write(form.video, film.frames(films, titles, [row["ending"] for row in chosen]), fps)
+        films = [film.film(shown, spec, row, f"agent {row['agent']}, after {row['steps']:,}") for row in chosen]
+        with closing(spec.make()) as env:
+            fps = float(env.metadata.get("render_fps", 30))
+        film.write(form.video, film.frames(films), fps)
         print(form.video)
     if form.filmstrip is not None:
         own = [row for row in recorded if row["agent"] == form.agent[0] and row["kind"] == "evaluation"]
         grown = {row["steps"]: row for row in reversed(own)}  # the first environment's of each evaluation
-        rows = [
-            (f"after {steps:,}", f"return {row['return']:,.1f}", list(film.shots(shown, spec, row)))
-            for steps, row in sorted(grown.items())
-        ]
-        if not rows:
+        if not grown:
             raise WrongRequest(f"{shown.path} holds no evaluation episodes of agent {form.agent[0]}")
-        film.filmstrip(rows).save(form.filmstrip)
+        films = [film.film(shown, spec, row, f"after {steps:,}") for steps, row in sorted(grown.items())]
+        film.filmstrip(films).save(form.filmstrip)
         print(form.filmstrip)
 
 

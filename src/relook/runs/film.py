@@ -3,12 +3,13 @@
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -24,17 +25,31 @@ PAPER, INK, GREY, LINE, SECOND = "#ffffff", "#222222", "#8a8a8a", "#0072B2", "#D
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One moment of an episode: the picture after `step` steps, and what belongs to it."""
+class Film:
+    """A recorded episode of `length` steps, to be looked at."""
 
-    picture: Image.Image
-    step: int
-    ret: float
-    """Return so far."""
-    value: float | None
-    """V(s) of what is seen, as it was estimated then."""
-    action: NDArray[Any] | None
-    """What is done about it; None at the end."""
+    spec: EnvironmentSpec
+    reset_seed: int | None
+    title: str
+    ending: str
+    actions: NDArray[Any]
+    """What was done [L, …]."""
+    returns: NDArray[np.float64]
+    """Return so far [L + 1]: after the reset, and after each step."""
+    values: NDArray[np.floating] | None
+    """V(s) as it was estimated then [L] or [L + 1]; None if it was not recorded."""
+
+    @property
+    def length(self) -> int:
+        return len(self.returns) - 1
+
+    def value(self, step: int) -> float | None:
+        return None if self.values is None or step >= len(self.values) else float(self.values[step])
+
+    def pictures(self, env: gym.Env[Any, Any], steps: Container[int]) -> Iterator[Image.Image]:
+        """Pictures after these steps, drawn one at a time by an environment that was made for it."""
+        moments = play_again(env, ObservationSpace(env.observation_space), self.reset_seed, self.actions)
+        yield from (_picture(env) for t, _ in enumerate(moments) if t in steps)
 
 
 def without_a_screen() -> None:
@@ -44,27 +59,17 @@ def without_a_screen() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
-def shots(run: Run, spec: EnvironmentSpec, episode: Mapping[str, Any]) -> Iterator[Shot]:
-    """The moments of a recorded episode, from its reset to its end.
-
-    Raises `WrongRequest` if the environment draws no pictures, `RelookError` if the episode does not come out as it was
-    recorded: that is looked at before the first shot.
-    """
+def film(run: Run, spec: EnvironmentSpec, episode: Mapping[str, Any], title: str) -> Film:
+    """A recorded episode. Raises `RelookError` if it does not come out as it was recorded."""
     if episode["ending"] not in ("crashed", "diverged") and (found := difference(run, spec, episode)) is not None:
         raise RelookError(
             f"episode {episode['episode']} of agent {episode['agent']} cannot be shown as it was: {found}"
         )
-    actions, values = run.recorded_actions(episode), run.recorded_values(episode)
-    env = spec.make(render_mode="rgb_array")
-    try:
-        ret = 0.0
-        space = ObservationSpace(env.observation_space)
-        for t, moment in enumerate(play_again(env, space, episode["reset_seed"], actions)):
-            ret += moment.reward
-            value = None if values is None or t >= len(values) else float(values[t])
-            yield Shot(_picture(env), t, ret, value, actions[t] if t < len(actions) else None)
-    finally:
-        env.close()
+    actions = run.recorded_actions(episode)
+    with closing(spec.make()) as env:
+        moments = play_again(env, ObservationSpace(env.observation_space), episode["reset_seed"], actions)
+        returns = np.cumsum([moment.reward for moment in moments])
+    return Film(spec, episode["reset_seed"], title, episode["ending"], actions, returns, run.recorded_values(episode))
 
 
 def _picture(env: Any) -> Image.Image:
@@ -79,26 +84,25 @@ def _picture(env: Any) -> Image.Image:
     return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
 
 
-def tile(
-    shot: Shot, past: Sequence[Shot], title: str, ends: str | None, scales: Mapping[str, tuple[float, float]]
-) -> Image.Image:
+def tile(film: Film, step: int, picture: Image.Image, scales: Mapping[str, tuple[float, float]]) -> Image.Image:
     """One agent's part of a frame: the picture, and beside it return so far, V(s) and action."""
-    image = Image.new("RGB", (shot.picture.width + PANEL, HEIGHT), PAPER)
-    image.paste(shot.picture, (0, (HEIGHT - shot.picture.height) // 2))
+    image = Image.new("RGB", (picture.width + PANEL, HEIGHT), PAPER)
+    image.paste(picture, (0, (HEIGHT - picture.height) // 2))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, image.width - 1, image.height - 1), outline="#cccccc")
-    x, width = shot.picture.width + 10, PANEL - 20
-    draw.text((x, 6), title, INK, _font(14))
-    draw.text((x, 26), ends or f"step {shot.step}", SECOND if ends else GREY, _font(12))
-    draw.text((x, 46), f"return {shot.ret:,.1f}", INK, _font(12))
-    _curve(draw, (x, 64, width, 44), [s.ret for s in past], LINE, scales["ret"], scales["step"])
-    if shot.value is not None or any(s.value is not None for s in past):
-        shown = "" if shot.value is None else f"{shot.value:,.1f}"
-        draw.text((x, 114), f"V(s) {shown}", INK, _font(12))
-        _curve(draw, (x, 132, width, 44), [s.value for s in past], SECOND, scales["value"], scales["step"])
+    x, width, over = picture.width + 10, PANEL - 20, step == film.length
+    draw.text((x, 6), film.title, INK, _font(14))
+    line = f"{film.ending} at step {step:,}" if over else f"step {step:,}"
+    draw.text((x, 26), line, SECOND if over else GREY, _font(12))
+    draw.text((x, 46), f"return {film.returns[step]:,.1f}", INK, _font(12))
+    _curve(draw, (x, 64, width, 44), film.returns[: step + 1], LINE, scales["return"], scales["step"])
+    if film.values is not None:
+        value = film.value(step)
+        draw.text((x, 114), "V(s)" if value is None else f"V(s) {value:,.1f}", INK, _font(12))
+        _curve(draw, (x, 132, width, 44), film.values[: step + 1], SECOND, scales["value"], scales["step"])
     draw.text((x, 182), "action", INK, _font(12))
-    if shot.action is not None:
-        _action(draw, (x, 200, width, 34), shot.action, scales["action"])
+    if not over:
+        _action(draw, (x, 200, width, 34), film.actions[step], scales["action"])
     return image
 
 
@@ -109,7 +113,7 @@ def _font(size: int) -> Any:
 def _curve(
     draw: ImageDraw.ImageDraw,
     box: tuple[int, int, int, int],
-    numbers: Sequence[float | None],
+    numbers: NDArray[np.floating],
     colour: str,
     heights: tuple[float, float],
     steps: tuple[float, float],
@@ -120,8 +124,7 @@ def _curve(
     low, high = heights
     points = [
         (x + width * t / max(1.0, steps[1]), y + height - height * (number - low) / ((high - low) or 1.0))
-        for t, number in enumerate(numbers)
-        if number is not None
+        for t, number in enumerate(numbers.tolist())
     ]
     if low < 0 < high:
         zero = y + height + height * low / (high - low)
@@ -151,31 +154,36 @@ def _action(
         draw.rectangle((x + k * each + 1, min(middle, tip), x + (k + 1) * each - 1, max(middle, tip)), fill=LINE)
 
 
-def _scales(films: Sequence[Sequence[Shot]]) -> dict[str, tuple[float, float]]:
+def _scales(films: Sequence[Film]) -> dict[str, tuple[float, float]]:
     """The lowest and the highest of everything that is drawn as a curve or a bar."""
-    whole = [shot for film in films for shot in film]
-    values = [shot.value for shot in whole if shot.value is not None] or [0.0]
-    returns = [shot.ret for shot in whole]
-    actions = [float(x) for shot in whole if shot.action is not None for x in np.ravel(shot.action)] or [0.0]
-    steps = (0.0, float(max(shot.step for shot in whole)))
+
+    def ends(parts: Iterable[NDArray[Any] | None]) -> tuple[float, float]:
+        numbers = np.concatenate([[0.0], *(np.ravel(part) for part in parts if part is not None)])
+        return float(numbers.min()), float(numbers.max())
+
     return {
-        "ret": (min(0.0, *returns), max(0.0, *returns)),
-        "value": (min(0.0, *values), max(0.0, *values)),
-        "action": (min(actions), max(actions)),
-        "step": steps,
+        "return": ends(film.returns for film in films),
+        "value": ends(film.values for film in films),
+        "action": ends(film.actions for film in films),
+        "step": (0.0, float(max(film.length for film in films))),
     }
 
 
-def frames(films: Sequence[Sequence[Shot]], titles: Sequence[str], endings: Sequence[str]) -> Iterator[Image.Image]:
-    """The frames of a film of several episodes side by side; an episode that is over keeps its last picture."""
+def frames(films: Sequence[Film]) -> Iterator[Image.Image]:
+    """Several episodes side by side; an episode that is over keeps its last picture.
+
+    Raises `WrongRequest` if the environment draws no pictures.
+    """
     scales, columns = _scales(films), math.ceil(math.sqrt(len(films) / 2)) if len(films) > 1 else 1
-    for t, _ in enumerate(zip_longest(*films)):
-        tiles = []
-        for film, title, ending in zip(films, titles, endings, strict=True):
-            now = min(t, len(film) - 1)
-            over = f"{ending} at step {film[now].step:,}" if t >= len(film) - 1 else None
-            tiles.append(tile(film[now], film[: now + 1], title, over, scales))
-        yield grid(tiles, columns)
+    with ExitStack() as stack:  # pygame ends for all environments when one is closed
+        envs = [stack.enter_context(closing(film.spec.make(render_mode="rgb_array"))) for film in films]
+        drawn = [film.pictures(env, range(film.length + 1)) for film, env in zip(films, envs, strict=True)]
+        tiles = [Image.new("RGB", (1, 1))] * len(films)
+        for step in range(1 + max(film.length for film in films)):
+            for k, film in enumerate(films):
+                if step <= film.length:
+                    tiles[k] = tile(film, step, next(drawn[k]), scales)
+            yield grid(tiles, columns)
 
 
 def grid(tiles: Sequence[Image.Image], columns: int) -> Image.Image:
@@ -189,21 +197,24 @@ def grid(tiles: Sequence[Image.Image], columns: int) -> Image.Image:
     return image
 
 
-def filmstrip(rows: Sequence[tuple[str, str, Sequence[Shot]]], pictures: int = 6) -> Image.Image:
-    """One row for each episode, with its title and a line below it, and so many moments of it, evenly spaced."""
+def filmstrip(films: Sequence[Film], pictures: int = 6) -> Image.Image:
+    """One row for each episode, with its title and its return, and so many moments of it, evenly spaced."""
     strips = []
-    for title, line, film in rows:
-        chosen = [film[round(k)] for k in np.linspace(0, len(film) - 1, pictures)]
-        width, height = chosen[0].picture.size
+    for film in films:
+        steps = np.linspace(0, film.length, pictures).round().astype(int).tolist()
+        with closing(film.spec.make(render_mode="rgb_array")) as env:
+            drawn = dict(zip(sorted(set(steps)), film.pictures(env, set(steps)), strict=True))
+        width, height = drawn[0].size
         height = round(height * 200 / width)
         strip = Image.new("RGB", (150 + pictures * 204, height + 22), PAPER)
         draw = ImageDraw.Draw(strip)
-        draw.text((8, height / 2 - 20), title, INK, _font(15))
-        draw.text((8, height / 2 + 2), line, GREY, _font(13))
-        for k, shot in enumerate(chosen):
-            strip.paste(shot.picture.resize((200, height), Image.Resampling.LANCZOS), (150 + k * 204, 2))
+        draw.text((8, height / 2 - 20), film.title, INK, _font(15))
+        draw.text((8, height / 2 + 2), f"return {film.returns[-1]:,.1f}", GREY, _font(13))
+        for k, step in enumerate(steps):
+            strip.paste(drawn[step].resize((200, height), Image.Resampling.LANCZOS), (150 + k * 204, 2))
             draw.rectangle((150 + k * 204, 2, 349 + k * 204, height + 1), outline="#cccccc")
-            draw.text((154 + k * 204, height + 3), f"step {shot.step}  return {shot.ret:,.1f}", GREY, _font(11))
+            line = f"step {step:,}  return {film.returns[step]:,.1f}"
+            draw.text((154 + k * 204, height + 3), line, GREY, _font(11))
         strips.append(strip)
     return grid(strips, 1)
 
