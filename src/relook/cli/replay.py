@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
             raise RelookError(f"{_name(row)} cannot be shown as it was: {found}")
         print(f"{_name(row)}: {row['length']:,} steps, {row['ending']}, return {row['return']:,.1f}, as recorded")
     if form.video is not None:
-        films = [film.film(shown, spec, row, f"agent {row['agent']}, after {row['steps']:,}") for row in chosen]
+        films = [film.film(shown, spec, row, f"agent {row['agent']}, after {row['steps']:,} steps") for row in chosen]
         with closing(spec.make()) as env:
             fps = float(env.metadata.get("render_fps", 30))
         film.write(form.video, film.frames(films), fps)
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> None:
         grown = {row["steps"]: row for row in reversed(own)}  # the first environment's of each evaluation
         if not grown:
             raise WrongRequest(f"{shown.path} holds no evaluation episodes of agent {form.agent[0]}")
-        films = [film.film(shown, spec, row, f"after {steps:,}") for steps, row in sorted(grown.items())]
+        films = [film.film(shown, spec, row, f"after {steps:,} steps") for steps, row in sorted(grown.items())]
         film.filmstrip(films).save(form.filmstrip)
         print(form.filmstrip)
 

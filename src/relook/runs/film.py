@@ -19,7 +19,7 @@ from relook.errors import RelookError, WrongRequest
 from relook.runs.reading import Run
 from relook.runs.verifying import difference
 
-HEIGHT, WIDEST, PANEL = 240, 360, 190
+HEIGHT, WIDEST, PANEL = 240, 360, 210
 """Pixels: a picture's height and most width, and the width of what stands beside it."""
 PAPER, INK, GREY, LINE, SECOND = "#ffffff", "#222222", "#8a8a8a", "#0072B2", "#D55E00"
 
@@ -72,6 +72,16 @@ def film(run: Run, spec: EnvironmentSpec, episode: Mapping[str, Any], title: str
     return Film(spec, episode["reset_seed"], title, episode["ending"], actions, returns, run.recorded_values(episode))
 
 
+def _drawing(spec: EnvironmentSpec) -> gym.Env[Any, Any]:
+    """An environment that draws, with a camera that goes along: Gymnasium lets HalfCheetah run out of the picture."""
+    env = spec.make(render_mode="rgb_array")
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    if renderer is not None and renderer.camera_id == -1 and "trackbodyid" not in (renderer.default_cam_config or {}):
+        cameras = [renderer.model.camera(k).name for k in range(renderer.model.ncam)]
+        renderer.camera_id = cameras.index("track") if "track" in cameras else -1
+    return env
+
+
 def _picture(env: Any) -> Image.Image:
     try:
         drawn = env.render()
@@ -81,7 +91,7 @@ def _picture(env: Any) -> Image.Image:
         raise WrongRequest(f"expected the environment to draw an RGB array; it gave {type(drawn).__name__}")
     picture = Image.fromarray(drawn[..., :3].astype(np.uint8))
     scale = min(HEIGHT / picture.height, WIDEST / picture.width)
-    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BILINEAR)
 
 
 def tile(film: Film, step: int, picture: Image.Image, scales: Mapping[str, tuple[float, float]]) -> Image.Image:
@@ -91,7 +101,7 @@ def tile(film: Film, step: int, picture: Image.Image, scales: Mapping[str, tuple
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, image.width - 1, image.height - 1), outline="#cccccc")
     x, width, over = picture.width + 10, PANEL - 20, step == film.length
-    draw.text((x, 6), film.title, INK, _font(14))
+    draw.text((x, 6), film.title, INK, _font(13))
     line = f"{film.ending} at step {step:,}" if over else f"step {step:,}"
     draw.text((x, 26), line, SECOND if over else GREY, _font(12))
     draw.text((x, 46), f"return {film.returns[step]:,.1f}", INK, _font(12))
@@ -122,9 +132,11 @@ def _curve(
     x, y, width, height = box
     draw.rectangle((x, y, x + width, y + height), outline="#dddddd")
     low, high = heights
+    every = 1 + int(steps[1]) // width  # more than one point to a pixel would take time only
+    shown = {len(numbers) - 1} | set(range(0, len(numbers), every))
     points = [
         (x + width * t / max(1.0, steps[1]), y + height - height * (number - low) / ((high - low) or 1.0))
-        for t, number in enumerate(numbers.tolist())
+        for t, number in ((t, float(numbers[t])) for t in sorted(shown))
     ]
     if low < 0 < high:
         zero = y + height + height * low / (high - low)
@@ -176,7 +188,7 @@ def frames(films: Sequence[Film]) -> Iterator[Image.Image]:
     """
     scales, columns = _scales(films), math.ceil(math.sqrt(len(films) / 2)) if len(films) > 1 else 1
     with ExitStack() as stack:  # pygame ends for all environments when one is closed
-        envs = [stack.enter_context(closing(film.spec.make(render_mode="rgb_array"))) for film in films]
+        envs = [stack.enter_context(closing(_drawing(film.spec))) for film in films]
         drawn = [film.pictures(env, range(film.length + 1)) for film, env in zip(films, envs, strict=True)]
         tiles = [Image.new("RGB", (1, 1))] * len(films)
         for step in range(1 + max(film.length for film in films)):
@@ -202,7 +214,7 @@ def filmstrip(films: Sequence[Film], pictures: int = 6) -> Image.Image:
     strips = []
     for film in films:
         steps = np.linspace(0, film.length, pictures).round().astype(int).tolist()
-        with closing(film.spec.make(render_mode="rgb_array")) as env:
+        with closing(_drawing(film.spec)) as env:
             drawn = dict(zip(sorted(set(steps)), film.pictures(env, set(steps)), strict=True))
         width, height = drawn[0].size
         height = round(height * 200 / width)
