@@ -34,7 +34,7 @@ ENVIRONMENTS = {
     "CartPole-v1": "--steps 40960",
     "Pendulum-v1": "--steps 30720 --normalise-observations True",
     "FrozenLake-v1": "--steps 40960",
-    "HalfCheetah-v5": "--steps 15360 --envs 2 --normalise-observations True",
+    "HalfCheetah-v5": "--steps 15360 --envs 2 --horizon 256 --normalise-observations True",
 }
 KINDS = ("tree", "worker", "command", "while a checkpoint is written")
 

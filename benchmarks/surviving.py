@@ -1,8 +1,8 @@
 """What does it cost to survive? `python -m benchmarks.surviving`
 
 PPO with ten agents and its default settings in one process, a checkpoint every 10,000 steps: the seconds spent inside
-what writes checkpoints and inside what keeps and writes actions, added up and divided by those of the whole training;
-and what lies on disk afterwards. Writes results/surviving.md.
+what writes checkpoints, inside what keeps and writes actions and inside the digests of episodes, added up and divided
+by those of the whole training; and what lies on disk afterwards. Writes results/surviving.md.
 """
 
 import sys
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from relook.envs import EnvironmentSpec, vector
+from relook.envs.replayability import EpisodeDigest
 from relook.runs import unit
 from relook.training import Request, prepare, work
 
@@ -23,25 +24,30 @@ TASKS = {"CartPole-v1": 50_000, "HalfCheetah-v5": 30_000}
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "checkpoints": [(unit.Unit, "_save")],
     "actions": [(vector._Tape, "act"), (vector._Tape, "_take"), (vector._Tape, "end"), (unit, "stored_actions")],
+    "digests": [(EpisodeDigest, "take"), (EpisodeDigest, "so_far")],
 }
-"""Functions that do this and little else; `_take` and `end` also hash observations and rewards."""
+"""Functions that do this and little else; digests of what was observed are what a replay is checked against."""
 
 
 @contextmanager
 def measured() -> Iterator[dict[str, float]]:
-    """The seconds spent inside each part, from here on."""
+    """The seconds spent inside each part, from here on; a part inside another one is not counted there too."""
     spent: dict[str, float] = defaultdict(float)
-    originals = []
+    originals, inside = [], []
 
     def timed(original: Callable[..., Any], part: str) -> Callable[..., Any]:
-        def inside(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
+            inside.append(0.0)
             try:
                 return original(*args, **kwargs)
             finally:
-                spent[part] += time.perf_counter() - began
+                whole = time.perf_counter() - began
+                spent[part] += whole - inside.pop()
+                if inside:
+                    inside[-1] += whole
 
-        return inside
+        return call
 
     for part, functions in PARTS.items():
         for owner, name in functions:
@@ -66,8 +72,9 @@ def main() -> int:
         "Made by `python -m benchmarks.surviving`: ten agents in one process, a checkpoint every 10,000 steps. Seconds",
         "inside the component, added up, as a share of the whole training with its evaluations; and sizes on disk.",
         "",
-        "| environment | steps per agent | checkpoints | recording actions | one checkpoint | all actions | run |",
-        "|---|---|---|---|---|---|---|",
+        "| environment | steps per agent | checkpoints | recording actions | digests of episodes | one checkpoint | "
+        "all actions | run |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for environment, steps in TASKS.items():
         with tempfile.TemporaryDirectory() as place:
@@ -81,6 +88,7 @@ def main() -> int:
             kept = len(list((directory / "checkpoints").iterdir()))
             lines.append(
                 f"| {environment} | {steps:,} | {spent['checkpoints'] / whole:.2%} | {spent['actions'] / whole:.2%} | "
+                f"{spent['digests'] / whole:.2%} | "
                 f"{size(directory, 'checkpoints/*/*') / kept:,.0f} KiB | {size(directory, 'actions.bin'):,.0f} KiB | "
                 f"{size(directory, '**/*'):,.0f} KiB |"
             )
