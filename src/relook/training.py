@@ -570,11 +570,26 @@ def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mappi
     if odd:
         raise WrongRequest(f"expected --at a multiple of {odd[0]:,}, the steps of an iteration; found {at:,}")
 
+    points = {
+        unit: checkpoints.newest_until(run.unit_directory(unit) / checkpoints.CHECKPOINTS, at) for unit in run.units
+    }
+    stands = {0 if point is None else point.steps for point in points.values()}
+    since = run.record.get("ancestor", {"at": 0})["at"]
+    if min(stands) < since:
+        raise WrongRequest(f"expected --at a step from {since:,} on, where {run.path} branched off; found {at:,}")
+    if "horizons" in run.record and stands != {at}:  # what lies between was trained with another schedule, perhaps
+        raise WrongRequest(
+            f"expected --at a step of which there are checkpoints, because {run.path} was made longer; found {at:,}"
+        )
+
     directory = _new_directory(Path(out) if out is not None else None, f"{run.path.name}-fork")
-    for unit in run.units:
-        checkpoints.copy_until(run.unit_directory(unit), directory / "units" / str(unit), at, LOGS)
+    for unit, point in points.items():
+        checkpoints.copy(point, run.unit_directory(unit), directory / "units" / str(unit), LOGS)
     ancestor = {"run": str(run.path.resolve()), "created": run.record["created"], "at": at}
     record = {**run.record, "ancestor": ancestor, "pending": {"at": at, "hyperparameters": dict(hyperparameters)}}
+    record.pop("horizons", None)
+    # Forks of the fork start from where it began to be another training.
+    record["milestones"] = sorted({*run.record["milestones"], at})
     record["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     _write_record(directory, record)
     return Run(directory)

@@ -92,6 +92,28 @@ def test_a_branch_that_cannot_be_is_refused_and_leaves_nothing(
     assert not (tmp_path / "branch").exists()
 
 
+def test_a_branch_branches_too_but_not_before_it_began(tmp_path: Path, trunk: Run, work_here: None) -> None:
+    """Its own beginning is kept, so that nothing of its trunk is trained again with what only holds for the branch."""
+    branch = fork(trunk, at=352, out=tmp_path / "branch", workers=1, learning_rate=1e-4)
+    twig = fork(branch, at=384, out=tmp_path / "twig", workers=1)
+    name = "parameters.safetensors"
+    assert (twig.unit_directory(0) / name).read_bytes() == (branch.unit_directory(0) / name).read_bytes()
+    with pytest.raises(WrongRequest, match=r"a step from 352 on, where .* branched off; found 320"):
+        fork(branch, at=320, out=tmp_path / "no", workers=1)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_run_that_was_made_longer_branches_where_it_has_checkpoints(
+    tmp_path: Path, trunk: Run, work_here: None
+) -> None:
+    """The way to a step between them was trained with the rates of the shorter run, which annealing makes others."""
+    copied = fork(trunk, at=960, out=tmp_path / "run", workers=1)
+    longer = resume(copied.path, steps=1600, workers=1)
+    assert fork(longer, at=1600, out=tmp_path / "branch", workers=1).record["ancestor"]["at"] == 1600
+    with pytest.raises(WrongRequest, match=r"checkpoints, because .* was made longer; found 1,120"):
+        fork(longer, at=1120, out=tmp_path / "no", workers=1)
+
+
 def test_the_command_forks_and_show_tells_where_from_and_plot_draws_both(
     tmp_path: Path, trunk: Run, capsys: pytest.CaptureFixture[str], work_here: None
 ) -> None:

@@ -100,21 +100,26 @@ def newest(
     return None, passed_over
 
 
-def copy_until(unit: Path, other: Path, steps: int, logs: Iterable[str]) -> None:
-    """Give another unit the newest whole checkpoint up to `steps`, and what had been written by then."""
+def newest_until(directory: Path, steps: int) -> Checkpoint | None:
+    """The newest whole checkpoint up to a step."""
+    for own in steps_of(directory):
+        if own <= steps:
+            try:
+                return read(directory, own)
+            except RelookError:
+                continue
+    return None
+
+
+def copy(checkpoint: Checkpoint | None, unit: Path, other: Path, logs: Iterable[str]) -> None:
+    """Give another unit a checkpoint, and what had been written by then."""
     other.mkdir(parents=True)
-    for own in steps_of(unit / CHECKPOINTS):
-        if own > steps:
-            continue
-        try:
-            found = read(unit / CHECKPOINTS, own)
-        except RelookError:
-            continue
-        for name in logs:
-            with (unit / name).open("rb") as file:
-                (other / name).write_bytes(file.read(int(found.record["logs"][name])))
-        write(other / CHECKPOINTS, found)
+    if checkpoint is None:
         return
+    for name in logs:
+        with (unit / name).open("rb") as file:
+            (other / name).write_bytes(file.read(int(checkpoint.record["logs"][name])))
+    write(other / CHECKPOINTS, checkpoint)
 
 
 def read(directory: Path, steps: int) -> Checkpoint:
