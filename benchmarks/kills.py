@@ -97,7 +97,7 @@ def main(wanted: int) -> int:
                         kind = rng.choice(KINDS)
                         kill(kind, process, out, rng)
                         own += 1
-                        steps = [row.name for row in sorted(out.glob("units/*/checkpoints/0*"))]
+                        steps = [row.name for row in sorted(out.glob("units/*/checkpoints/0*")) if row.name.isdecimal()]
                         kills.append(
                             {"environment": environment, "run": runs, "kind": kind, "newest": max(steps, default="")}
                         )

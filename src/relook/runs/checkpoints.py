@@ -65,8 +65,8 @@ def write(directory: Path, checkpoint: Checkpoint) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         sync(beside)
-        if final.exists():  # a damaged one, that was passed over
-            final.rename(directory / f"{final.name}.damaged")
+        if final.exists():  # damaged, or written again after a kill at the very end
+            final.rename(directory / f"{final.name}.replaced")
         beside.rename(final)
         sync(directory)
     except OSError:
@@ -75,7 +75,9 @@ def write(directory: Path, checkpoint: Checkpoint) -> None:
 
 
 def prune(directory: Path, milestones: frozenset[int]) -> None:
-    """Take away all but the newest and the milestones."""
+    """Take away all but the newest and the milestones, and what was replaced."""
+    for replaced in directory.glob("*.replaced"):
+        shutil.rmtree(replaced, ignore_errors=True)
     for steps in steps_of(directory)[KEEP:]:
         if steps not in milestones:
             shutil.rmtree(_path(directory, steps), ignore_errors=True)
