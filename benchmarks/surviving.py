@@ -20,10 +20,15 @@ from relook.runs import unit
 from relook.training import Request, prepare, work
 
 RESULTS = Path(__file__).parent / "results"
-TASKS = {"CartPole-v1": 50_000, "HalfCheetah-v5": 30_000}
+TASKS = {"CartPole-v1": 50_000, "HalfCheetah-v5": 20_000}
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "checkpoints": [(unit.Unit, "_save")],
-    "actions": [(vector._Tape, "act"), (vector._Tape, "_take"), (vector._Tape, "end"), (unit, "stored_actions")],
+    "actions": [
+        (vector._Tape, "act"),
+        (vector._Running, "keep"),
+        (vector._Running, "actions"),
+        (unit.Unit, "_write_actions"),
+    ],
     "digests": [(EpisodeDigest, "take"), (EpisodeDigest, "so_far")],
 }
 """Functions that do this and little else; digests of what was observed are what a replay is checked against."""

@@ -66,7 +66,15 @@ class _Running:
     def __init__(self, seed: int | None, start: int, began: int, observation: NDArray[np.float32]) -> None:
         self.seed, self.start, self.began = seed, start, began
         self.digest = EpisodeDigest(observation)
-        self.actions: list[NDArray[Any]] = []
+        self._actions: list[NDArray[Any]] = []
+
+    def keep(self, actions: NDArray[Any]) -> None:
+        """Add actions [L, …], of a memory that will be written over."""
+        self._actions.append(actions.copy())
+
+    def actions(self) -> NDArray[Any]:
+        """All of them [length, …]."""
+        return np.concatenate(self._actions)
 
 
 class _Tape:
@@ -127,7 +135,7 @@ class _Tape:
     def _take(self, i: int, running: _Running) -> None:
         steps = slice(running.start, self._at)
         running.digest.take(self._observation[steps, i], self._reward[steps, i].tolist())
-        running.actions.append(self._action[steps, i].copy())
+        running.keep(self._action[steps, i])
 
     def end(self, a: int, n: int, i: int, episode: int, ending: str, *, raised: bool) -> Episode:
         """The episode of environment `i`, which ends here; `raised`: in place of an answer to the last action noted."""
@@ -136,7 +144,7 @@ class _Tape:
         self._running[i] = None
         self._take(i, running)
         if raised:
-            running.actions.append(self._action[self._at : self._at + 1, i].copy())
+            running.keep(self._action[self._at : self._at + 1, i])
         return Episode(
             agent=a,
             environment=n,
@@ -147,7 +155,7 @@ class _Tape:
             ending=ending,
             digest=running.digest.so_far(ending).hex(),
             began=running.began,
-            actions=np.concatenate(running.actions),
+            actions=running.actions(),
         )
 
 
@@ -347,7 +355,7 @@ class Environments:
         """
         so_far = [self._tape.so_far(i) for i in range(len(self._envs))]
         nothing = np.zeros((0, *self.spaces.action.shape), dtype=self.spaces.action.dtype)
-        actions = [np.concatenate([nothing, *running.actions]) if running else nothing for running in so_far]
+        actions = [running.actions() if running else nothing for running in so_far]
         digests = b"".join(running.digest.so_far() if running else bytes(EpisodeDigest.BYTES) for running in so_far)
         seeds = [-1 if running is None or running.seed is None else running.seed for running in so_far]
         return {
@@ -403,7 +411,7 @@ class Environments:
         running = _Running(seed, 0, began, first.observation)
         for moment in moments:
             running.digest.take(moment.observation, [moment.reward])
-        running.actions = [actions.copy()]
+        running.keep(actions)
         self._observation_rows[i] = (moments or [first])[-1].observation
         self._left[i] = self._limits[i] - len(actions)
         self._tape.put_back(i, running)

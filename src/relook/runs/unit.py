@@ -405,9 +405,7 @@ class Unit:
         """`values`: the shape [A, N] of the value estimates of one step, which begin at the byte `base`."""
         rows = []
         for episode in episodes:
-            offset = self._actions.tell()
-            actions = stored_actions(episode.actions)
-            self._actions.write(actions.tobytes())
+            offset, actions = self._write_actions(episode)
             rows.append(
                 {
                     "agent": self.agents[episode.agent].index,
@@ -433,6 +431,12 @@ class Unit:
             )
         self._actions.flush()
         self._episodes.write(rows)
+
+    def _write_actions(self, episode: Episode) -> tuple[int, NDArray[Any]]:
+        """Append an episode's actions; returns the byte at which they begin, and how they are stored."""
+        offset, actions = self._actions.tell(), stored_actions(episode.actions)
+        self._actions.write(actions.tobytes())
+        return offset, actions
 
     def _write_values(self, file: IO[bytes], values: NDArray[np.float32]) -> None:
         """Append value estimates [step, A, N] in units of raw reward."""
