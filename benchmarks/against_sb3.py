@@ -58,11 +58,11 @@ def ours(task: Task, seeds: list[int]) -> pl.DataFrame:
 
 def theirs(task: Task, seed: int) -> pl.DataFrame:
     options = f"--env {task.env} --envs {task.envs} --steps {task.steps} --seed {seed} --evaluate-episodes 10"
-    return rows(task, peers.run("stable_baselines3_ppo.py", *options.split()))
+    return rows(task, peers.run("sb3.py", "ppo", *options.split()))
 
 
 def rows(task: Task, lines: list[str]) -> pl.DataFrame:
-    """What stable_baselines3_ppo.py printed, as a table."""
+    """What sb3.py printed, as a table."""
     evaluations = [row for line in lines if "mean_return" in (row := json.loads(line))]
     return pl.DataFrame(evaluations).select(
         pl.lit("stable-baselines3").alias("side"), pl.lit(task.env).alias("env"), "seed", "steps", "mean_return"

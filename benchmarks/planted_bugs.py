@@ -1,4 +1,4 @@
-"""Does a test notice when PPO, its buffers or its environments are broken? `python -m benchmarks.planted_bugs`
+"""Does a test notice when an algorithm, its buffers or its environments are broken? `python -m benchmarks.planted_bugs [NUMBER …]`
 
 Plants one bug after another in a copy of the source, runs the tests that need no other process, and writes which test
 noticed first to results/planted_bugs.md. Numbers are those of the catalogue that the bugs were chosen from; names say
@@ -19,12 +19,25 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("algorithms", "formulas", "population", "networks", "buffers", "envs", "runs", "contracts", "learning")
+ROOMS = (
+    "algorithms",
+    "formulas",
+    "population",
+    "networks",
+    "buffers",
+    "envs",
+    "runs",
+    "contracts",
+    "learning",
+    "resume",
+)
 """The tests that are tried: those of the bug's own room first, then the others."""
 
 PPO, GAE = "algorithms/ppo.py", "formulas/returns.py"
 ROLLOUT, VECTOR, SPACES = "buffers/rollout.py", "envs/vector.py", "envs/spaces.py"
 ADAM, POLICIES, NORMALISERS = "population/optimiser.py", "networks/policies.py", "population/normalisers.py"
+ESTIMATES, DISTRIBUTIONS = "buffers/estimates.py", "formulas/distributions.py"
+REINFORCE, VPG, A2C, TRPO = (f"algorithms/{name}.py" for name in ("reinforce", "vpg", "a2c", "trpo"))
 UNIT, EVALUATION = "runs/unit.py", "runs/evaluation.py"
 
 
@@ -39,7 +52,7 @@ class Bug:
     wrong: str
 
 
-BUGS = (
+BUGS: tuple[Bug, ...] = (
     Bug("1", "policy loss has the wrong sign", PPO, "return -torch.minimum(", "return torch.minimum("),
     Bug("2", "advantage is V - R", GAE, "next_value) - value", "next_value) * 0 + value - reward"),
     Bug(
@@ -144,7 +157,7 @@ BUGS = (
     Bug(
         "19",
         "the value of the reset observation is bootstrapped",
-        PPO,
+        ESTIMATES,
         "ac.value(led_to)",
         "ac.value(observation.roll(-1, 1))",
     ),
@@ -168,19 +181,23 @@ BUGS = (
     Bug(
         "22",
         "γ and λ are swapped",
-        PPO,
+        ESTIMATES,
         "rollout.truncated, h.discount, h.gae_lambda)",
         "rollout.truncated, h.gae_lambda, h.discount)",
     ),
     Bug(
-        "23", "rewards are shifted by one step", PPO, "advantage = gae(reward, ", "advantage = gae(reward.roll(1, 1), "
+        "23",
+        "rewards are shifted by one step",
+        ESTIMATES,
+        "advantage = gae(reward, ",
+        "advantage = gae(reward.roll(1, 1), ",
     ),
     Bug(
         "23b",
         "the buffer stores the last step's reward",
         ROLLOUT,
-        "            stored[:, t] = new.numpy()",
-        "            stored[:, t - (stored is self._arrays[3])] = new.numpy()",
+        "            stored[:, self.past + t] = new.numpy()",
+        "            stored[:, self.past + t - (stored is self._arrays[3])] = new.numpy()",
     ),
     Bug(
         "25",
@@ -207,16 +224,16 @@ BUGS = (
         "27",
         "the buffer is not overwritten every iteration",
         ROLLOUT,
-        "            stored[:, t] = new.numpy()",
-        "            stored[:, t] = new.numpy() if not stored[:, t].any() else stored[:, t]",
+        "            stored[:, self.past + t] = new.numpy()",
+        "            stored[:, self.past + t] = new.numpy() if not stored[:, t].any() else stored[:, t]",
     ),
     Bug("28", "advantages are not normalised", PPO, "normalised(batch.advantage) if", "batch.advantage if"),
     Bug(
         "28b",
         "advantages are normalised over all agents",
-        PPO,
-        "return layer_norm(advantage, advantage.shape[1:], eps=1e-16)",
-        "return layer_norm(advantage, advantage.shape, eps=1e-16)",
+        "formulas/normalisation.py",
+        "return layer_norm(x, x.shape[1:], eps=1e-16)",
+        "return layer_norm(x, x.shape, eps=1e-16)",
     ),
     Bug(
         "30",
@@ -337,7 +354,9 @@ BUGS = (
         "return (log_ratio.exp() - 1 - log_ratio).mean(-1)",
         "return -log_ratio.mean(-1)",
     ),
-    Bug("adam", "Adam does not count its steps", ADAM, "self._row_steps[rows] = step", "self._row_steps[rows] = 1"),
+    Bug(
+        "adam", "Adam does not count its steps", ADAM, "self._row_steps[rows] = before + 1", "self._row_steps[rows] = 1"
+    ),
     Bug(
         "60",
         "clipped actions are stored with the log-probability of unclipped ones",
@@ -374,7 +393,7 @@ BUGS = (
         "76",
         "ends are stored one step late",
         ROLLOUT,
-        "            stored[:, t] = new.numpy()",
+        "            stored[:, self.past + t] = new.numpy()",
         "            stored[:, (t + (stored is self._arrays[4])) % stored.shape[1]] = new.numpy()",
     ),
     Bug("77", "parallel environments share their seeds", VECTOR, "self._slot(n), episode)", "0, episode)"),
@@ -467,8 +486,8 @@ BUGS = (
         "mask",
         "an agent with a gradient that is not finite is stepped",
         ADAM,
-        "if moves and isfinite(norms[a]):",
-        "if moves:",
+        "if moving and isfinite(norms[a]):",
+        "if moving:",
     ),
     Bug(
         "limit",
@@ -495,36 +514,198 @@ BUGS = (
         "rank",
         "γ broadcasts along T instead of A",
         GAE,
-        "gamma = expand(discount, 3)",
-        "gamma = discount.reshape(1, -1, 1) if reward.shape[1] == len(discount) else expand(discount, 3)",
+        "gamma = expand(discount, 3)\n    delta",
+        "gamma = discount.reshape(1, -1, 1) if reward.shape[1] == len(discount) else expand(discount, 3)\n    delta",
     ),
+    Bug(
+        "r1",
+        "episodes that go on are learned from",
+        REINFORCE,
+        "learned = rollout.ended().flatten(1)",
+        "learned = torch.ones_like(rollout.ended().flatten(1))",
+    ),
+    Bug(
+        "r2", "episodes are learned from again and again", ROLLOUT, "torch.tensor(t >= self.past)", "torch.tensor(True)"
+    ),
+    Bug(
+        "r3",
+        "the past is not kept",
+        ROLLOUT,
+        "stored[:, stored.shape[1] - self.past :].copy()",
+        "stored[:, : self.past].copy()",
+    ),
+    Bug("r4", "returns run on across episodes", GAE, "torch.where(end[:, t], beyond[:, t], following)", "following"),
+    Bug(
+        "r5",
+        "a termination is followed by V",
+        REINFORCE,
+        "torch.where(rollout.terminated, 0.0, next_value)",
+        "next_value",
+    ),
+    Bug(
+        "r5b",
+        "a truncation is followed by nothing",
+        REINFORCE,
+        "torch.where(rollout.terminated, 0.0, next_value)",
+        "0 * next_value",
+    ),
+    Bug("r6", "the baseline is added", REINFORCE, "advantage = target - value", "advantage = target + value"),
+    Bug(
+        "r7",
+        "agents share the number of samples",
+        REINFORCE,
+        "samples, alive = learned.sum(1)",
+        "samples, alive = learned.sum(1) * 0 + learned.sum() // len(learned)",
+    ),
+    Bug(
+        "r8",
+        "the policy's loss has the wrong sign",
+        REINFORCE,
+        ".sum(1), -advantage * share",
+        ".sum(1), advantage * share",
+    ),
+    Bug(
+        "r9",
+        "the past is not saved",
+        REINFORCE,
+        "reward_scaler=scaler, rollout=rollout)",
+        "reward_scaler=scaler)",
+    ),
+    Bug("v1", "the policy's loss has the wrong sign", VPG, ".mean(1), -advantage /", ".mean(1), advantage /"),
+    Bug("v2", "the entropy bonus has the wrong sign", VPG, "by_entropy = (-h.entropy", "by_entropy = (h.entropy"),
+    Bug("v3", "advantages are not normalised", VPG, "normalised(advantage) if", "advantage if"),
+    Bug("v4", "the value function is not fitted", VPG, "config.value_epochs, config.minibatch", "0, config.minibatch"),
+    Bug(
+        "v5",
+        "V is fitted to the advantage",
+        VPG,
+        "(batch.observation, batch.target, 1",
+        "(batch.observation, batch.advantage, 1",
+    ),
+    Bug(
+        "v6", "the slope of V's error is half", "networks/values.py", "now.backward(2 * share", "now.backward(1 * share"
+    ),
+    Bug(
+        "a1",
+        "the value's error is not that of the n-step return",
+        A2C,
+        "estimates.target.flatten(1)",
+        "0 * advantage.flatten(1)",
+    ),
+    Bug(
+        "a2",
+        "an iteration's first rollout alone is learned from",
+        A2C,
+        "estimates, losses = update(ac, optimiser, rollout, reward, agents.alive,",
+        "estimates, losses = update(ac, optimiser, rollout, reward, agents.alive & (number == 0),",
+    ),
+    Bug("a3", "RMSprop forgets the root", ADAM, "square.sqrt().add_", "square.clone().add_"),
+    Bug(
+        "a4",
+        "RMSprop remembers the gradient, not its square",
+        ADAM,
+        "addcmul_(gradient, gradient,",
+        "add_(gradient.abs(),",
+    ),
+    Bug("a5", "every rollout gets the first one's noise", A2C, "noise[:, number, t]", "noise[:, 0, t]"),
+    Bug(
+        "a6",
+        "the bootstrap is from the reset state",
+        A2C,
+        "ac.value(rollout.next_observation",
+        "ac.value(rollout.observation",
+    ),
+    Bug("t1", "the step is √(δ / xᵀFx) x", TRPO, "(2 * h.target_kl / solved", "(h.target_kl / solved"),
+    Bug("t2", "F is not damped", TRPO, "old.fisher(v) + h.damping.unsqueeze(1) * v", "old.fisher(v)"),
+    Bug("t3", "KL is not looked at", TRPO, "(distance <= h.target_kl) & (now > before)", "now > before"),
+    Bug(
+        "t4",
+        "improvement is not looked at",
+        TRPO,
+        "(distance <= h.target_kl) & (now > before)",
+        "distance <= h.target_kl",
+    ),
+    Bug(
+        "t5",
+        "a step that was not good stays",
+        TRPO,
+        "theta.copy_(torch.where(looking.unsqueeze(1), start, theta))",
+        "theta.copy_(theta)",
+    ),
+    Bug("t6", "β is upside down in the conjugate gradients", TRPO, "(following / square)", "(square / following)"),
+    Bug("t7", "the direction is the gradient", TRPO, ".unsqueeze(1) * solved.x", ".unsqueeze(1) * g"),
+    Bug("t8", "steps do not become shorter", TRPO, "share * h.backtrack_ratio", "share * 1.0"),
+    Bug("t9", "one agent's search ends all agents'", TRPO, "if not looking.any():", "if not looking.all():"),
+    Bug("t10", "the step goes down", TRPO, "old.backward(advantage /", "old.backward(-advantage /"),
+    Bug("t11", "F of log σ is 1", POLICIES, "copy_(2 * direction[self.LOG_STD])", "copy_(direction[self.LOG_STD])"),
+    Bug(
+        "t12",
+        "F of a choice is diag(p)",
+        DISTRIBUTIONS,
+        "return p * (direction - (p * direction).sum(-1, keepdim=True))",
+        "return p * direction",
+    ),
+    Bug("t13", "F of the mean is 1/σ", POLICIES, "moved * (-2 * log_std).exp()", "moved * (-log_std).exp()"),
+    Bug(
+        "t14",
+        "the derivative along a direction misses the hidden layers",
+        "networks/mlp.py",
+        "moved = linear(moved, tensors[2 * i], by_theta)",
+        "moved = by_theta",
+    ),
+    Bug("t15", "KL of Gaussians forgets the means", DISTRIBUTIONS, "- ratio + moved.square())", "- ratio)"),
+    Bug(
+        "t16",
+        "KL of choices is the other way round",
+        DISTRIBUTIONS,
+        "(old.exp() * (old - new))",
+        "(new.exp() * (new - old))",
+    ),
+    Bug(
+        "t17",
+        "an agent that rests is stepped",
+        TRPO,
+        "start, looking = theta.clone(), alive.clone()",
+        "start, looking = theta.clone(), alive | True",
+    ),
+    Bug("t18", "agents share the scalar product", TRPO, "return (x * y).sum(1)", "return (x * y).sum() + 0 * x[:, 0]"),
 )
 
 
-def main() -> int:
+RESULTS = ROOT / "benchmarks" / "results" / "planted_bugs.md"
+HEAD = """# Planted bugs and the tests that notice them
+
+Made by `python -m benchmarks.planted_bugs`: each bug alone in a copy of the source; the first test that fails.
+
+| catalogue | bug | file | noticed by |
+|---|---|---|---|
+"""
+
+
+def main(numbers: list[str]) -> int:
     torch.set_num_threads(1)
     for library in ("gymnasium", "mujoco", "polars", "scipy.stats", "safetensors.torch", "tyro", "rich"):
         import_module(library)  # once for all forks
-    lines = [
-        "# Planted bugs and the tests that notice them",
-        "",
-        "Made by `python -m benchmarks.planted_bugs`: each bug alone in a copy of the source; the first test that fails.",
-        "",
-        "| catalogue | bug | file | noticed by |",
-        "|---|---|---|---|",
-    ]
+    known = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    rows = {line.split("|")[1].strip(): line for line in known if line.count("|") == 5}
     if failing := plant(Bug("", "nothing", PPO, "", "")):
         raise RuntimeError(f"the tests must pass before a bug is planted; {failing} does not")
     missed = 0
     for bug in BUGS:
+        if numbers and bug.number not in numbers:
+            continue
         noticed = plant(bug)
-        missed += noticed is None
         print(f"{bug.number:>8}  {bug.what}: {noticed or 'NOT NOTICED'}", flush=True)
-        found = f"`{noticed}`" if noticed else "**nothing**"
-        lines.append(f"| {bug.number} | {bug.what} | `{bug.file}` | {found} |")
-    lines += ["", f"{len(BUGS) - missed} of {len(BUGS)} noticed."]
-    (ROOT / "benchmarks" / "results" / "planted_bugs.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        found = f"`{noticed}`" if noticed else MISSED
+        rows[bug.number] = f"| {bug.number} | {bug.what} | `{bug.file}` | {found} |"
+        lines = [rows[bug.number] for bug in BUGS if bug.number in rows]
+        missed = sum(MISSED in line for line in lines)
+        summary = f"\n\n{len(lines) - missed} of {len(lines)} noticed.\n"
+        RESULTS.write_text(HEAD + "\n".join(lines) + summary, encoding="utf-8")
     return int(missed > 0)
+
+
+MISSED = "**nothing**"
 
 
 def patched(bug: Bug) -> str:
@@ -545,9 +726,11 @@ def plant(bug: Bug) -> str | None:
             shutil.copytree(ROOT / folder, copy / folder)
         shutil.copy(ROOT / "pyproject.toml", copy)
         (copy / "src" / "relook" / bug.file).write_text(patched(bug), encoding="utf-8")
-        room = bug.file.split("/")[0]
-        for rooms in ([room], [other for other in ROOMS if other != room]):
-            output = run_tests(copy, [f"tests/{name}" for name in rooms])
+        room, name = bug.file.split("/")
+        own = f"tests/{room}/test_{name}"
+        others = [f"tests/{other}" for other in ROOMS if other != room]
+        for tests in ([own] if (ROOT / own).exists() and bug.number else [], [f"tests/{room}"], others):
+            output = run_tests(copy, tests) if tests else "0 passed"
             if found := re.search(r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", output, re.MULTILINE):
                 return found[1]
             if " passed" not in output:
@@ -581,4 +764,4 @@ def run_tests(copy: Path, tests: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

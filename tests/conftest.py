@@ -22,11 +22,21 @@ TINY += " --checkpoint-every 128"
 
 
 @pytest.fixture(autouse=True)
-def shapes_are_checked_where_it_is_cheap(request: pytest.FixtureRequest) -> Iterator[None]:
+def shapes_are_checked_where_it_is_cheap(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Tests that train for long do without the check of shapes at every call, which would take most of their time."""
-    jaxtyping.config.update("jaxtyping_disable", request.path.parent.name in ("learning", "contracts", "resume"))
+    unchecked = request.path.parent.name in ("learning", "contracts", "resume")
+    jaxtyping.config.update("jaxtyping_disable", unchecked)
+    if unchecked:
+        monkeypatch.setattr(jaxtyping, "jaxtyped", decorates_no_inner_functions)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def decorates_no_inner_functions(*, typechecker: Any, checked: Any = jaxtyping.jaxtyped) -> Callable[[Any], Any]:
+    """In place of `jaxtyped`: an inner function is made at every call, and to decorate it costs milliseconds."""
+    return lambda it: it if "<locals>" in it.__qualname__ else checked(it, typechecker=typechecker)
 
 
 @pytest.fixture

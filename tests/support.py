@@ -7,16 +7,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
-from relook.algorithms.ppo import Config, ppo
-from relook.envs import EnvironmentSpec
+from relook.algorithms import ALGORITHMS, Algorithm, algorithm
+from relook.buffers import Rollout
+from relook.envs import Environments, EnvironmentSpec
 from relook.networks import ActorCritic
 from relook.population import Agent, Agents
-from relook.population.hyperparameters import names
+from relook.population.hyperparameters import Hyperparameters, names
 from relook.runs.work import Work
 
 SMALL: dict[str, list[Any]] = {"envs": [2], "horizon": [16], "minibatch": [16], "epochs": [2], "hidden": [(8,)]}
-"""Hyper-parameters of a training that takes a second, in iterations of 32 steps."""
+"""Hyper-parameters of a training that takes a second, in iterations of 32 steps: PPO's."""
+
+TINY: dict[str, dict[str, list[Any]]] = {
+    "reinforce": {"envs": [2], "horizon": [16], "value_epochs": [2], "hidden": [(8,)]},
+    "vpg": {"envs": [2], "horizon": [16], "minibatch": [16], "value_epochs": [2], "hidden": [(8,)]},
+    "a2c": {"envs": [2], "horizon": [4], "rollouts": [4], "hidden": [(8,)]},
+    "trpo": {"envs": [2], "horizon": [16], "minibatch": [16], "value_epochs": [2], "hidden": [(8,)]},
+    "ppo": SMALL,
+}
+"""The same for every algorithm."""
+assert set(TINY) == set(ALGORITHMS)
 
 
 def spec_of(environment: str) -> EnvironmentSpec:
@@ -24,13 +36,18 @@ def spec_of(environment: str) -> EnvironmentSpec:
     return EnvironmentSpec(environment, max_episode_steps=30)
 
 
-def numeric(config: Config, **changed: float) -> dict[str, float]:
+def tiny(name: str, **changed: Any) -> Any:
+    """The `Config` of an algorithm with the values of `TINY`, and others."""
+    return algorithm(name).config(**{key: value for key, [value] in TINY[name].items()} | changed)
+
+
+def numeric(config: Any, **changed: float) -> dict[str, float]:
     """The numeric hyper-parameters of a configuration."""
     values = asdict(config)
-    return {name: values[name] for name in names(Config, "numeric")} | changed
+    return {name: values[name] for name in names(type(config), "numeric")} | changed
 
 
-def population(config: Config, seeds: Sequence[int]) -> Agents:
+def population(config: Any, seeds: Sequence[int]) -> Agents:
     return Agents([Agent(index, seed, numeric(config)) for index, seed in enumerate(seeds)])
 
 
@@ -38,7 +55,7 @@ def work(
     directory: Path,
     environment: str | EnvironmentSpec,
     agents: Agents,
-    config: Config,
+    config: Any,
     *,
     iterations: int,
     evaluate_episodes: int = 0,
@@ -48,15 +65,65 @@ def work(
 
 
 def train(asked: Work) -> ActorCritic:
-    """Train with PPO and return the networks it ended with."""
+    """Train with the algorithm whose `Config` it is, and return the networks it ended with."""
     built: list[ActorCritic] = []
 
     def catch(*args: Any, **kwargs: Any) -> ActorCritic:
         built.append(ActorCritic(*args, **kwargs))
         return built[-1]
 
-    ppo(asked, catch)
+    algorithm_of(asked.config).train(asked, catch)
     return built[0]
+
+
+def algorithm_of(config: Any) -> Algorithm:
+    """The algorithm whose `Config` it is."""
+    return algorithm(type(config).__module__.rpartition(".")[2])
+
+
+def played(
+    environment: str | EnvironmentSpec, config: Any, agents: Agents, iterations: int = 1, *, past: int = 0
+) -> tuple[Rollout, ActorCritic, Any, Hyperparameters]:
+    """A rollout that really happened, with the networks that collected it, their optimiser and hyper-parameters."""
+    spec = EnvironmentSpec(environment) if isinstance(environment, str) else environment
+    envs = Environments(spec, agents, config.envs)
+    ac, optimiser = algorithm_of(config).build(envs.spaces, agents, config, ActorCritic)
+    rollout = Rollout(len(agents), config.horizon, config.envs, envs.spaces, past=past)
+    for iteration in range(iterations):
+        rollout.remember()
+        noise = ac.noise(agents, "explore", iteration, (config.horizon, config.envs))
+        for t in range(config.horizon):
+            action = ac.act(envs.observation, noise[:, t])
+            rollout.store(t, action, envs.step(action))
+    return rollout, ac, optimiser, Hyperparameters(agents)
+
+
+def plain(state: dict[str, Tensor], agent: int) -> dict[str, Tensor]:
+    """One agent's tensors in float64, as leaves of autograd."""
+    return {name: tensor[agent].double().clone().requires_grad_() for name, tensor in state.items()}
+
+
+def plain_network(theta: dict[str, Tensor], group: str, x: Tensor) -> Tensor:
+    """The output of a group's perceptron, as a textbook writes it."""
+    layers = sum(name.startswith(f"{group}/") and name.endswith("/weight") for name in theta)
+    for i in range(layers):
+        x = linear(torch.tanh(x) if i else x, theta[f"{group}/{i}/weight"].T, theta[f"{group}/{i}/bias"])
+    return x
+
+
+def plain_policy(theta: dict[str, Tensor], observation: Tensor) -> torch.distributions.Distribution:
+    """π(·|s): diagonal Gaussian if there is a log σ, one choice otherwise."""
+    output = plain_network(theta, "policy", observation)
+    if "policy/log_std" in theta:
+        normal = torch.distributions.Normal(output, theta["policy/log_std"].exp())
+        return torch.distributions.Independent(normal, 1)
+    return torch.distributions.Categorical(logits=output)
+
+
+def plain_log_prob(distribution: torch.distributions.Distribution, action: Tensor) -> Tensor:
+    """Log π of actions [B, width] as buffers store them."""
+    discrete = isinstance(distribution, torch.distributions.Categorical)
+    return distribution.log_prob(action[:, 0] if discrete else action.double())
 
 
 def state_of(actor_critic: ActorCritic, position: int) -> dict[str, bytes]:

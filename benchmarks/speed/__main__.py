@@ -1,8 +1,8 @@
-"""How fast is training, against Stable-Baselines3 and for more and more agents?
+"""How fast is training, against Stable-Baselines3 and sb3-contrib, and for more and more agents?
 
-    python -m benchmarks.speed [compare|agents] [--rounds N]
+    python -m benchmarks.speed [compare|agents] [--rounds N] [--only NAME …]
 
-`compare`: the same algorithm with the same hyper-parameters (Stable-Baselines3's defaults) on the same machine, the two
+`compare`: the same algorithm with the same hyper-parameters (their defaults) on the same machine, the two
 sides in turn, round after round; what counts is the median over rounds of the ratio within a round. Each side uses two
 cores as best it can: ours as `relook train` does, theirs with two processes at once, one thread each; for a single seed
 theirs is measured with one thread and with two, and the better counts. No evaluation. Steps per second are those of the
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Comparison:
     """A task for both sides."""
 
     name: str
+    algorithm: str
     env: str
     envs: int
     seeds: int
@@ -47,23 +49,26 @@ class Comparison:
 
 
 COMPARISONS = (
-    Comparison("CartPole-v1, ten seeds", "CartPole-v1", 8, 10, 32_768, 8.0),
-    Comparison("CartPole-v1, one seed", "CartPole-v1", 8, 1, 32_768, 2.5),
-    Comparison("HalfCheetah-v5, ten seeds", "HalfCheetah-v5", 1, 10, 8_192, 4.0),
+    Comparison("PPO, CartPole-v1, ten seeds", "ppo", "CartPole-v1", 8, 10, 32_768, 8.0),
+    Comparison("PPO, CartPole-v1, one seed", "ppo", "CartPole-v1", 8, 1, 32_768, 2.5),
+    Comparison("PPO, HalfCheetah-v5, ten seeds", "ppo", "HalfCheetah-v5", 1, 10, 8_192, 4.0),
+    Comparison("A2C, CartPole-v1, ten seeds", "a2c", "CartPole-v1", 1, 10, 10_000, 5.0),
+    Comparison("A2C, CartPole-v1, ten seeds, 8 envs", "a2c", "CartPole-v1", 8, 10, 40_000, 5.0),
+    Comparison("TRPO, HalfCheetah-v5, ten seeds", "trpo", "HalfCheetah-v5", 1, 10, 8_192, 3.0),
 )
 
 
-def ours(env: str, envs: int, seeds: int, steps: int, workers: int) -> dict[str, float]:
+def ours(algorithm: str, env: str, envs: int, seeds: int, steps: int, workers: int) -> dict[str, float]:
     """One `relook train`: steps per second of learning, seconds of the whole command, peak memory of the workers."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "run"
         options = f"--env {env} --preset sb3 --envs {envs} --seeds {seeds} --steps {steps} --workers {workers}"
-        command = [sys.executable, "-m", "relook.cli", "train", "ppo", *options.split(), "--evaluate-episodes", "0"]
+        command = [sys.executable, "-m", "relook.cli", "train", algorithm, *options.split(), "--evaluate-episodes", "0"]
         began = time.perf_counter()
         subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         whole = time.perf_counter() - began
         timing = Run(out).timing
-    stages = ("collect", "estimate", "update", "record")
+    stages = [stage for stage in ("collect", "estimate", "update", "record") if stage in timing.columns]
     learning = timing.group_by("unit").agg(pl.sum_horizontal(stages).sum().alias("seconds"))["seconds"]
     memory = timing.group_by("unit").agg(pl.col("peak_mebibytes").max())["peak_mebibytes"]
     made = int(timing["steps"].to_numpy().max()) * seeds
@@ -72,13 +77,11 @@ def ours(env: str, envs: int, seeds: int, steps: int, workers: int) -> dict[str,
     return {"steps": made, "steps_per_second": speed, "whole_seconds": whole, "peak_mebibytes": peak}
 
 
-def theirs(env: str, envs: int, seeds: int, steps: int, threads: int = 1) -> dict[str, float]:
+def theirs(algorithm: str, env: str, envs: int, seeds: int, steps: int, threads: int = 1) -> dict[str, float]:
     """Stable-Baselines3: one training, or two at once that stand for many seeds."""
     options = f"--env {env} --envs {envs} --steps {steps} --threads {threads}".split()
     began = time.perf_counter()
-    processes = [
-        peers.start("stable_baselines3_ppo.py", *options, "--seed", str(seed)) for seed in range(min(seeds, 2))
-    ]
+    processes = [peers.start("sb3.py", algorithm, *options, "--seed", str(seed)) for seed in range(min(seeds, 2))]
     ends = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
     made = sum(end["steps"] for end in ends)
     return {
@@ -89,24 +92,24 @@ def theirs(env: str, envs: int, seeds: int, steps: int, threads: int = 1) -> dic
     }
 
 
-def compare(rounds: int) -> None:
+def compare(comparisons: Sequence[Comparison], rounds: int) -> None:
     for number in range(rounds):
-        for c in COMPARISONS:
-            keep("compare", c.name, "relook", number, ours(c.env, c.envs, c.seeds, c.steps, workers=2))
+        for c in comparisons:
+            keep("compare", c.name, "relook", number, ours(c.algorithm, c.env, c.envs, c.seeds, c.steps, workers=2))
             for threads in (1, 2) if c.seeds == 1 else (1,):
                 side = f"stable-baselines3, {threads} thread{'s' * (threads > 1)} a process"
-                keep("compare", c.name, side, number, theirs(c.env, c.envs, c.seeds, c.steps, threads))
+                keep("compare", c.name, side, number, theirs(c.algorithm, c.env, c.envs, c.seeds, c.steps, threads))
 
 
 def agents(rounds: int) -> None:
     for number in range(rounds):
         for count in AGENTS:
-            measured = ours("CartPole-v1", 8, count, 32_768, workers=1)
+            measured = ours("ppo", "CartPole-v1", 8, count, 32_768, workers=1)
             keep("agents", str(count), "relook", number, measured)
 
 
 def keep(what: str, name: str, side: str, number: int, measured: dict[str, float]) -> None:
-    print(f"{name:<28}{side:<44}{measured['steps_per_second']:>10,.0f} steps/s", flush=True)
+    print(f"{name:<37}{side:<39}{measured['steps_per_second']:>10,.0f} steps/s", flush=True)
     row = pl.DataFrame(
         {"what": what, "name": name, "side": side, "round": number, **{k: float(v) for k, v in measured.items()}}
     )
@@ -128,10 +131,10 @@ def report(kept: pl.DataFrame) -> str:
     if "compare" in kept["what"]:
         rounds = kept.filter(pl.col("what") == "compare")["round"].n_unique()
         lines += [
-            "## Against Stable-Baselines3 2.9.2",
+            "## Against Stable-Baselines3 and sb3-contrib 2.9.2",
             "",
-            f"Its default hyper-parameters on both sides, two cores, {rounds} rounds. Ratio of steps a second: median",
-            "over rounds (lowest … highest). Memory is the peak of the processes that train, in MiB.",
+            f"Their default hyper-parameters on both sides, two cores, {rounds} rounds. Ratio of steps per second: the",
+            "median over rounds (lowest … highest). Memory is the peak of the processes that train, in MiB.",
             "",
             "| task | ratio | bar | our memory | theirs | their side |",
             "|---|---|---|---|---|---|",
@@ -149,7 +152,7 @@ def report(kept: pl.DataFrame) -> str:
         lines.append("")
     if "agents" in kept["what"]:
         lines += [
-            "## More agents in one process (CartPole-v1, 8 environments each, the same hyper-parameters)",
+            "## More agents in one process (PPO, CartPole-v1, 8 environments each, the same hyper-parameters)",
             "",
             "Relative to one agent: steps per second of all agents together and of each agent, and what an agent-step",
             "costs; over the whole command, which starts Python and torch, and, in the last column, while learning.",
@@ -191,7 +194,7 @@ def draw(kept: pl.DataFrame, path: Path) -> None:
         left.text(ratio, place, f" {ratio:.1f}×", va="center")
         left.plot([c.bar, c.bar], [place - 0.4, place + 0.4], color="black", linewidth=1)
     left.axvline(1, color="grey", linewidth=0.8, linestyle=":")
-    left.set_xlim(0, 1.15 * max(medians))
+    left.set_xlim(0, 1.3 * max(medians))
     left.set_xlabel("steps per second, relative to Stable-Baselines3\n(black line: the bar)")
     rows = scaling(kept)
     right.loglog([row[0] for row in rows], [row[1] for row in rows], marker="o", label="whole command")
@@ -211,13 +214,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=[[], "compare", "agents"], default=[])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="comparisons, by a word of their name: a2c trpo")
     asked = parser.parse_args()
     what = asked.what or ["compare", "agents"]
+    comparisons = [c for c in COMPARISONS if not asked.only or any(word in c.name.lower() for word in asked.only)]
     if CSV.exists():  # measured again, not added to: rounds belong to one sitting
-        old = pl.read_csv(CSV).filter(~pl.col("what").is_in(what))
+        stays = ~pl.col("what").is_in(what)
+        if asked.only:
+            stays |= (pl.col("what") == "compare") & ~pl.col("name").is_in([c.name for c in comparisons])
+        old = pl.read_csv(CSV).filter(stays)
         old.write_csv(CSV) if len(old) else CSV.unlink()
     if "compare" in what:
-        compare(asked.rounds)
+        compare(comparisons, asked.rounds)
     if "agents" in what:
         agents(asked.rounds)
     kept = pl.read_csv(CSV)

@@ -21,11 +21,11 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from relook.algorithms import algorithm
-from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces
+from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces, time_limit
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
 from relook.population import Agent, Agents
-from relook.population.hyperparameters import check, check_change, names
+from relook.population.hyperparameters import anneals, check, check_change, names
 from relook.runs import checkpoints
 from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
@@ -86,13 +86,15 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         whole_iterations(request.steps, known.config(**setting).steps_each)
     env = request.environment.make()
     observation, action = ObservationSpace(env.observation_space), ActionSpace(env.action_space)
-    limit = _time_limit(env)
+    limit = time_limit(env)
     env.close()
+    spaces = Spaces(observation, action)
+    known.check_task(spaces, limit)
     networks = _networks(request.actor_critic)
     if networks is not None:  # a function that we do not know: let it fail now, and not in every worker
         make = request.actor_critic if callable(request.actor_critic) else named_actor_critic(networks["name"])
         for setting in settings:
-            known.build(Spaces(observation, action), Agents([Agent(0, 0)]), known.config(**setting), make)
+            known.build(spaces, Agents([Agent(0, 0)]), known.config(**setting), make)
 
     structural = names(known.config, "structural")
     groups: dict[str, list[int]] = {}
@@ -183,10 +185,6 @@ def _shares(items: list[int], pieces: int) -> list[list[int]]:
 def available_cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _time_limit(env: gym.Env[Any, Any]) -> int | None:
-    return env.spec.max_episode_steps if env.spec is not None else None
 
 
 def _version(package: str) -> str | None:
@@ -609,7 +607,7 @@ def _branched(run: Run) -> Run:
 def annealed(run: Run) -> list[str]:
     """The hyper-parameters that fall over the whole of this run's training, for any of its agents."""
     config = algorithm(run.algorithm).config
-    found = [config(**_typed(config, agent.hyperparameters)).annealed for agent in run.agents]
+    found = [anneals(config(**_typed(config, agent.hyperparameters))) for agent in run.agents]
     return sorted({name for own in found for name in own})
 
 

@@ -9,27 +9,23 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from relook.algorithms import ppo as ppo_module
 from relook.algorithms.ppo import (
     Config,
-    Estimates,
     Step,
     build,
     clip_loss,
-    estimate,
     gradient_step,
     kl,
     minibatch_diagnostics,
-    normalised,
     ppo,
     rehearse,
     update,
     update_diagnostics,
     value_loss,
 )
-from relook.buffers import Rollout
+from relook.buffers import Estimates, Rollout, estimate
 from relook.buffers.rollout import Minibatch
 from relook.envs import Environments, EnvironmentSpec
 from relook.envs.probes import Tagging
@@ -37,24 +33,20 @@ from relook.networks import ActorCritic
 from relook.population import Adam, Agent, Agents, agents_are_independent
 from relook.population.hyperparameters import Hyperparameters
 from relook.runs.files import read_lines
-from support import equal_bits, numeric, population, train, work
+from support import (
+    equal_bits,
+    numeric,
+    plain,
+    plain_log_prob,
+    plain_network,
+    plain_policy,
+    played,
+    population,
+    train,
+    work,
+)
 
 INF = float("inf")
-
-
-def filled_rollout(
-    name: str, config: Config, agents: Agents, steps: int = 1
-) -> tuple[Rollout, ActorCritic, Adam, Hyperparameters]:
-    """A rollout that really happened, with the networks that collected it."""
-    envs = Environments(EnvironmentSpec(name), agents, config.envs)
-    ac, optimiser = build(envs.spaces, agents, config, ActorCritic)
-    rollout = Rollout(len(agents), config.horizon, config.envs, envs.spaces)
-    for iteration in range(steps):
-        noise = ac.noise(agents, "explore", iteration, (config.horizon, config.envs))
-        for t in range(config.horizon):
-            action = ac.act(envs.observation, noise[:, t])
-            rollout.store(t, action, envs.step(action))
-    return rollout, ac, optimiser, Hyperparameters(agents)
 
 
 # ---------------------------------------------------------------------------------------------------------- losses
@@ -156,14 +148,6 @@ def test_kl_cannot_be_negative_and_is_taken_over_the_last_axis() -> None:
     torch.testing.assert_close(divergence[2], kl(log_ratio[2]))
 
 
-def test_normalised_advantages_have_mean_0_and_sd_1_for_each_agent() -> None:
-    advantage = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * torch.tensor([[1.0], [50.0], [0.01]])
-    out = normalised(advantage + 5)
-    torch.testing.assert_close(out.mean(1), torch.zeros(3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(out.std(1, correction=0), torch.ones(3), atol=1e-3, rtol=0)
-    assert normalised(torch.ones(1, 1)).item() == 0.0
-
-
 # ------------------------------------------------------------------------------------- one agent, plainly, in float64
 
 
@@ -171,7 +155,7 @@ def plain_update(
     state: dict[str, Tensor], batches: list[Minibatch], config: Config
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """PPO's update for the single agent of `batches`, as a textbook would write it. Returns parameters and means."""
-    theta = {name: tensor[0].double().clone().requires_grad_() for name, tensor in state.items()}
+    theta = plain(state, 0)
     policy = [tensor for name, tensor in theta.items() if name.startswith("policy")]
     value = [tensor for name, tensor in theta.items() if name.startswith("value")]
     rates = config.learning_rate, config.learning_rate * config.value_learning_rate_factor
@@ -179,12 +163,6 @@ def plain_update(
         [{"params": group, "lr": rate} for group, rate in zip((policy, value), rates, strict=True)],
         eps=config.adam_epsilon,
     )
-
-    def network(name: str, x: Tensor) -> Tensor:
-        for i in range(len(config.hidden)):
-            x = torch.tanh(linear(x, theta[f"{name}/{i}/weight"].T, theta[f"{name}/{i}/bias"]))
-        last = len(config.hidden)
-        return linear(x, theta[f"{name}/{last}/weight"].T, theta[f"{name}/{last}/bias"])
 
     measured: list[dict[str, float]] = []
     updates, stopped = 0, False
@@ -194,22 +172,16 @@ def plain_update(
         )
         if config.normalise_advantages:
             advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
-        distribution: torch.distributions.Distribution
-        if "policy/log_std" in theta:
-            normal = torch.distributions.Normal(network("policy", observation), theta["policy/log_std"].exp())
-            distribution = torch.distributions.Independent(normal, 1)
-            log_prob = distribution.log_prob(batch.action[0].double())
-        else:
-            distribution = torch.distributions.Categorical(logits=network("policy", observation))
-            log_prob = distribution.log_prob(batch.action[0, :, 0])
+        distribution = plain_policy(theta, observation)
+        log_prob = plain_log_prob(distribution, batch.action[0])
         ratio = (log_prob - log_prob_old).exp()
         surrogate = torch.min(ratio * advantage, ratio.clamp(1 - config.clip, 1 + config.clip) * advantage).mean()
-        v = network("value", observation).squeeze(-1)
+        v = plain_network(theta, "value", observation).squeeze(-1)
         errors = (v - target) ** 2
         if config.value_clip < INF:
             near = value_old + (v - value_old).clamp(-config.value_clip, config.value_clip)
             errors = torch.max(errors, (near - target) ** 2)
-        entropy = distribution.entropy().mean()  # type: ignore[no-untyped-call]  # torch gives it no types
+        entropy = distribution.entropy().mean()
         loss = -surrogate + config.value_coefficient * errors.mean() - config.entropy_coefficient * entropy
         adam.zero_grad()
         loss.backward()
@@ -264,7 +236,7 @@ def test_an_update_equals_the_plain_float64_version(name: str, case: str) -> Non
         Config(envs=2, horizon=16, minibatch=10, epochs=3, hidden=(16, 8), learning_rate=3e-3), **CASES[case]
     )
     agents = population(config, [5, 6])
-    rollout, ac, optimiser, h = filled_rollout(name, config, agents)
+    rollout, ac, optimiser, h = played(name, config, agents)
     # Rewards are random: the value and policy targets then matter everywhere.
     rollout.reward = torch.randn(rollout.reward.shape, generator=torch.Generator().manual_seed(2))
     estimates = estimate(ac, rollout, rollout.reward, h)
@@ -286,31 +258,6 @@ def test_an_update_equals_the_plain_float64_version(name: str, case: str) -> Non
 
 
 # -------------------------------------------------------------------------------------------------- single properties
-
-
-def test_estimates_value_where_each_step_led_and_nothing_else() -> None:
-    """Against a loop in float64, on a rollout in which next observations have nothing to do with observations."""
-    config = Config(envs=3, horizon=9, minibatch=27, discount=0.9, gae_lambda=0.7)
-    rollout, ac, _, h = filled_rollout("CartPole-v1", config, population(config, [0, 1]))
-    rng = torch.Generator().manual_seed(3)
-    rollout.next_observation = torch.randn(rollout.observation.shape, generator=rng)
-    rollout.terminated, rollout.truncated = torch.rand(2, 2, 9, 3, generator=rng) < 0.2
-    reward = torch.randn(2, 9, 3, generator=rng)
-    got = estimate(ac, rollout, reward, h)
-    with torch.no_grad():
-        now, then = (ac.value(x.flatten(1, 2)).view(2, 9, 3) for x in (rollout.observation, rollout.next_observation))
-    torch.testing.assert_close(got.value, now)
-    log_prob = ac.evaluate(rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2)).log_prob
-    torch.testing.assert_close(got.log_prob, log_prob.view(2, 9, 3))
-    assert not any(x.requires_grad for x in got)
-    for a, n in itertools.product(range(2), range(3)):
-        advantage = 0.0
-        for t in reversed(range(9)):
-            terminated, truncated = bool(rollout.terminated[a, t, n]), bool(rollout.truncated[a, t, n])
-            delta = float(reward[a, t, n]) + 0.9 * (0.0 if terminated else float(then[a, t, n])) - float(now[a, t, n])
-            advantage = delta + (0.0 if terminated or truncated else 0.9 * 0.7 * advantage)
-            assert float(got.advantage[a, t, n]) == pytest.approx(advantage, abs=1e-5)
-            assert float(got.target[a, t, n]) == pytest.approx(advantage + float(now[a, t, n]), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "HalfCheetah-v5"])
@@ -342,7 +289,7 @@ def test_the_ratio_is_1_on_the_first_minibatch_of_every_iteration(
 def test_the_entropy_bonus_raises_entropy() -> None:
     config = Config(envs=4, horizon=8, minibatch=32, entropy_coefficient=10.0)
     agents = population(config, [0])
-    rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+    rollout, ac, optimiser, h = played("CartPole-v1", config, agents)
     ac.networks.learned(ac.parameters)["policy/2/bias"].copy_(torch.tensor([[1.0, -1.0]]))
     zeros = torch.zeros_like(rollout.reward)
     batches = list(rollout.minibatches(agents, 0, 20, 32, zeros, zeros, zeros, zeros))
@@ -357,7 +304,7 @@ def test_scaling_rewards_scales_nothing_in_the_policy_when_advantages_are_normal
     agents = population(config, [0])
     states = []
     for factor in (1.0, 100.0):
-        rollout, ac, optimiser, h = filled_rollout("Pendulum-v1", config, agents)
+        rollout, ac, optimiser, h = played("Pendulum-v1", config, agents)
         for name, view in ac.networks.learned(ac.parameters).items():
             if name.startswith("value"):
                 view.zero_()
@@ -376,7 +323,7 @@ def test_the_kl_stop_can_end_the_policy_alone() -> None:
     moved = {}
     for stops in ("both", "policy"):
         own = replace(config, kl_stops=stops)
-        rollout, ac, optimiser, h = filled_rollout("CartPole-v1", own, agents)
+        rollout, ac, optimiser, h = played("CartPole-v1", own, agents)
         estimates = estimate(ac, rollout, rollout.reward, h)
         batches = rollout.minibatches(agents, 0, 5, 16, *estimates)
         diagnostics = update(ac, optimiser, batches, agents.alive, own, h)
@@ -393,7 +340,7 @@ def test_an_agent_whose_kl_has_passed_rests_for_the_rest_of_the_update_and_its_n
     """Also when later minibatches have a small KL again, and also in the minibatch in which it passed."""
     config = replace(Config(envs=2, horizon=8, minibatch=4, target_kl=0.01), kl_stops=stops)
     agents = population(config, [0, 1])
-    rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+    rollout, ac, optimiser, h = played("CartPole-v1", config, agents)
     estimates = estimate(ac, rollout, rollout.reward, h)
     batches = list(rollout.minibatches(agents, 0, 1, 4, *estimates))
     shift = torch.tensor([[1.0], [0.0]])  # of π_old of agent 0 in the second minibatch: KL = e - 2
@@ -414,11 +361,18 @@ def test_an_agent_that_has_stopped_keeps_everything_and_its_neighbour_does_not_n
     agents = population(config, [0, 1])
     ends = []
     for alive in (torch.tensor([True, True]), torch.tensor([False, True])):
-        rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+        rollout, ac, optimiser, h = played("CartPole-v1", config, agents)
         before = ac.parameters.theta.clone()
         batches = rollout.minibatches(agents, 0, 2, 16, *estimate(ac, rollout, rollout.reward, h))
         diagnostics = update(ac, optimiser, batches, alive, config, h)
-        ends.append((ac.parameters.theta, optimiser.first_moment, optimiser.second_moment, optimiser.steps))
+        ends.append(
+            (
+                ac.parameters.theta,
+                optimiser.moments["first_moment"],
+                optimiser.moments["second_moment"],
+                optimiser.steps,
+            )
+        )
         assert equal_bits(ac.parameters.theta[0], before[0]) == (not alive[0])
     assert all(equal_bits(one[1], other[1]) for one, other in zip(*ends, strict=True))
     assert all((stored[0] == 0).all() for stored in ends[1][1:])
@@ -432,7 +386,7 @@ def test_one_agents_nan_does_not_reach_its_neighbours_and_is_told() -> None:
     agents = population(config, [0, 1])
     states, told = [], []
     for poison in (False, True):
-        rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+        rollout, ac, optimiser, h = played("CartPole-v1", config, agents)
         if poison:
             rollout.reward[1, 3, 0] = torch.nan
         batches = rollout.minibatches(agents, 0, 2, 16, *estimate(ac, rollout, rollout.reward, h))
@@ -460,7 +414,7 @@ def test_an_agent_whose_kl_is_nan_goes_on_to_be_told_whoever_else_has_a_limit() 
     told = []
     for limits in ({}, {"target_kl": 0.5}):
         agents = Agents([Agent(0, 0, numeric(config)), Agent(1, 1, numeric(config, **limits))])
-        rollout, ac, optimiser, h = filled_rollout("CartPole-v1", config, agents)
+        rollout, ac, optimiser, h = played("CartPole-v1", config, agents)
         estimates = estimate(ac, rollout, rollout.reward, h)
         estimates.log_prob[0, 0, 0] = torch.nan
         batches = rollout.minibatches(agents, 0, 1, 16, *estimates)
@@ -565,7 +519,7 @@ def test_a_rehearsal_is_short_but_has_all_sizes_of_minibatches(
 CROSSINGS: dict[str, Any] = {
     "normalised": lambda advantage: advantage - advantage.mean(),
     "value_loss": lambda value, old, target, clip=None: ((value - target).square(), value - target.mean(0)),
-    "gae": lambda reward, *rest: reward + reward.mean(0),
+    "estimate": lambda ac, rollout, reward, h: estimate(ac, rollout, reward + reward.mean(0), h),
 }
 
 
@@ -587,7 +541,7 @@ def test_a_rehearsal_shows_what_crosses_the_agent_axis(broken: str | None, monke
 def rollouts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """Copies of what every iteration of a training hands from its estimate stage to its update stage."""
     seen: list[dict[str, Tensor]] = []
-    original = ppo_module.estimate
+    original = estimate
     fields = ("observation", "next_observation", "action", "reward", "terminated", "truncated")
 
     def spy(ac: ActorCritic, rollout: Rollout, reward: Tensor, h: Hyperparameters) -> Estimates:

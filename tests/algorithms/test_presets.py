@@ -7,7 +7,6 @@ import pytest
 from gymnasium import spaces
 
 from relook.algorithms import ALGORITHMS, algorithm
-from relook.cli.algorithms import presets
 from relook.cli.main import main
 from relook.envs import ActionSpace
 from relook.errors import WrongRequest
@@ -25,12 +24,6 @@ def test_a_presets_values_are_valid_and_differ_from_ours(name: str, preset: str)
     known.config(**values).check()
     assert all(getattr(known.config(), field) != value for field, value in values.items())
     assert known.presets[preset].differences
-
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_page_of_presets_is_todays(name: str) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
-    assert presets(algorithm(name)) in page
 
 
 def test_a_preset_is_taken_and_an_option_wins_even_if_it_is_our_default(tmp_path: Path, work_here: None) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from relook.buffers import Rollout
 from relook.buffers.rollout import Minibatch
 from relook.envs import ActionSpace, ObservationSpace, Spaces, Transition
+from relook.errors import RelookError
 from relook.population import Agent, Agents
 
 STEPS, ENVIRONMENTS = 5, 3
@@ -187,3 +188,66 @@ def test_a_place_in_the_order_is_taken_by_every_sample_equally_often() -> None:
     counts = torch.stack([(first == tag).sum() for tag in tags(1).flatten()])
     assert counts.sum() == 300
     assert ((counts - 300 / SAMPLES) ** 2 / (300 / SAMPLES)).sum() < 36.1  # χ² of 14 degrees of freedom at 0.999
+
+
+# ------------------------------------------------------------------------------------------------------------ the past
+
+PAST = 8
+
+
+def played(iterations: int, ends: set[int]) -> Rollout:
+    """Two agents; a step's number, of all iterations, is its reward; environment 0 of agent 0 ends at `ends`."""
+    rollout = Rollout(2, STEPS, ENVIRONMENTS, CHOICES, past=PAST)
+    nothing = torch.zeros(2, ENVIRONMENTS, 2)
+    for iteration in range(iterations):
+        rollout.remember()
+        for t in range(STEPS):
+            number = iteration * STEPS + t
+            over = torch.zeros(2, ENVIRONMENTS, dtype=torch.bool)
+            over[0, 0] = number in ends
+            reward = torch.full((2, ENVIRONMENTS), float(number))
+            action = torch.zeros(2, ENVIRONMENTS, 3, dtype=torch.int64)
+            rollout.store(t, action, Transition(nothing, nothing, reward, over & (number % 2 == 0), over))
+    return rollout
+
+
+def test_the_past_holds_the_last_steps_of_the_iterations_before() -> None:
+    rollout = played(4, set())
+    assert rollout.reward[0, :, 0].tolist() == list(range(3 * STEPS - PAST, 4 * STEPS))
+
+
+@pytest.mark.parametrize(
+    ("ends", "learned"),
+    [
+        (set(), set()),
+        ({16}, set(range(7, 17))),
+        ({9, 16}, set(range(10, 17))),
+        ({9, 16, 18}, set(range(10, 19))),
+        ({14}, set()),
+        ({14, 19}, set(range(15, 20))),
+    ],
+)
+def test_steps_have_ended_if_their_episode_did_in_this_iteration(ends: set[int], learned: set[int]) -> None:
+    """The fourth iteration has the steps 15 … 19; those from 7 on are kept."""
+    rollout = played(4, ends)
+    ended = rollout.ended()
+    assert set(rollout.reward[0, ended[0, :, 0], 0].int().tolist()) == learned
+    assert not ended[1].any()
+    assert not ended[0, :, 1:].any()
+
+
+def test_nothing_that_was_never_played_has_ended() -> None:
+    """Before enough iterations there is no whole past."""
+    rollout = played(1, {3})
+    assert rollout.ended()[0, :, 0].int().tolist() == [0] * PAST + [1, 1, 1, 1, 0]
+
+
+def test_a_rollout_goes_on_from_what_was_saved() -> None:
+    rollout, other = played(3, {12}), Rollout(2, STEPS, ENVIRONMENTS, CHOICES, past=PAST)
+    other.load(rollout.state())
+    for one in (rollout, other):
+        one.remember()
+    assert torch.equal(rollout.reward[:, :PAST], other.reward[:, :PAST])
+    assert torch.equal(rollout.terminated[:, :PAST], other.terminated[:, :PAST])
+    with pytest.raises(RelookError):
+        Rollout(3, STEPS, ENVIRONMENTS, CHOICES, past=PAST).load(rollout.state())

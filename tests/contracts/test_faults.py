@@ -7,12 +7,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from relook.algorithms import algorithm
 from relook.cli.tables import print_settings
 from relook.envs import EnvironmentSpec
 from relook.population import reset_seed
 from relook.runs.files import read_lines
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
+from support import TINY
 
 TEN = tuple(range(10))
 BAD = 3
@@ -45,9 +47,10 @@ class Faulty(gym.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
 
-def trained(directory: Path, kind: str, **more: list[Any]) -> Run:
+def trained(directory: Path, kind: str, name: str = "ppo", **more: list[Any]) -> Run:
     spec = EnvironmentSpec("faulty", {"kind": kind}, function=Faulty)
-    run = prepare(Request("ppo", spec, TEN, 8 * 64, {**SIZES, **more}, 2, directory), workers=1)
+    values = SIZES if name == "ppo" else TINY[name]
+    run = prepare(Request(name, spec, TEN, 8 * 64, {**values, **more}, 2, directory), workers=1)
     for unit in run.units:
         work(run, unit, spec)
     return Run(run.path)
@@ -118,9 +121,23 @@ def test_a_fault_in_an_environment_leaves_the_other_nine_agents_as_they_were(
     assert f"{status}: 1 of 10 agents (3)" in capsys.readouterr().out
 
 
-def test_an_agent_whose_numbers_explode_leaves_the_others_as_they_were(tmp_path: Path, healthy: Run) -> None:
+@pytest.mark.parametrize("name", [name for name in TINY if name != "ppo"])
+def test_a_fault_leaves_the_other_nine_agents_of_any_algorithm_as_they_were(tmp_path: Path, name: str) -> None:
+    whole = trained(tmp_path / "whole", "none", name)
+    for kind, status in (("exception", "crashed"), ("reward", "diverged"), ("observation", "diverged")):
+        run = trained(tmp_path / kind, kind, name)
+        assert others(run) == others(whole)
+        assert run.agent_summaries[BAD]["status"] == status
+        assert run.agent_summaries[BAD]["steps"] < 8 * 64
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_agent_whose_numbers_explode_leaves_the_others_as_they_were(tmp_path: Path, name: str) -> None:
     """Every seed trains twice, at the usual learning rate and at one that ends in NaN."""
-    run = trained(tmp_path / "run", "none", learning_rate=[1e-3, 1e30])
+    rate = "value_learning_rate" if name == "trpo" else "learning_rate"
+    usual = getattr(algorithm(name).config(), rate)
+    healthy = trained(tmp_path / "healthy", "none", name)
+    run = trained(tmp_path / "run", "none", name, **{rate: [usual, 1e30]})
     sane, wild = run.agent_summaries[:10], run.agent_summaries[10:]
     assert [a["parameters_sha256"] for a in sane] == [a["parameters_sha256"] for a in healthy.agent_summaries]
     assert [a["status"] for a in sane] == ["finished"] * 10

@@ -16,7 +16,7 @@ from relook.runs.files import read_lines
 from relook.runs.reading import Run
 from relook.training import Request, prepare
 from relook.training import work as carry_out_here
-from support import numeric, population, state_of, train, work
+from support import numeric, population, state_of, tiny, train, work
 
 SMALL = Config(envs=3, horizon=13, minibatch=10, epochs=2, hidden=(13, 20), scale_rewards=False)
 """Nothing in it is a multiple of four."""
@@ -45,6 +45,46 @@ def test_an_agent_is_the_same_alone_among_others_and_in_any_order(
     def trained(name: str, seeds: list[int], of: int) -> dict[str, bytes]:
         agents = population(config, seeds)
         return state_of(train(work(tmp_path / name, environment, agents, config, iterations=4)), seeds.index(of))
+
+    alone = trained("alone", [3], of=3)
+    assert trained("among", [0, 1, 2, 3, 4], of=3) == alone
+    assert trained("permuted", [4, 3, 0], of=3) == alone
+    assert trained("neighbour", [4], of=4) != alone
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "reinforce": {"horizon": 13},
+    "vpg": {"horizon": 13, "minibatch": 10},
+    "a2c": {"horizon": 5, "rollouts": 3},
+    "trpo": {"horizon": 13, "minibatch": 10},
+}
+"""Nothing in them is a multiple of four either."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "reinforce without baseline": {"baseline": "none"},
+    "vpg with everything": {"normalise_observations": True, "entropy_coefficient": 0.01, "max_gradient_norm": 0.1},
+    "a2c with everything": {
+        "normalise_observations": True,
+        "entropy_coefficient": 0.01,
+        "optimiser": "adam",
+        "normalise_advantages": True,
+        "clip_together": True,
+        "gae_lambda": 0.9,
+    },
+    "trpo natural": {"normalise_observations": True, "line_search": False},
+}
+KINDS: dict[str, dict[str, Any]] = {name: {} for name in ODD} | OPTIONS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_agent_of_any_algorithm_is_the_same_in_any_company(tmp_path: Path, environment: str, kind: str) -> None:
+    name = kind.split(maxsplit=1)[0]
+    config = tiny(name, **{"envs": 3, "hidden": (13, 20), **ODD[name], **KINDS[kind]})
+    spec = EnvironmentSpec(environment, max_episode_steps=20)
+
+    def trained(place: str, seeds: list[int], of: int) -> dict[str, bytes]:
+        agents = population(config, seeds)
+        return state_of(train(work(tmp_path / place, spec, agents, config, iterations=4)), seeds.index(of))
 
     alone = trained("alone", [3], of=3)
     assert trained("among", [0, 1, 2, 3, 4], of=3) == alone

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from docs.generate import PAGES as PAGES_MADE
 
 from relook.algorithms import algorithm
 from relook.cli import fork
@@ -99,6 +100,12 @@ def test_commands_in_the_pages_are_understood(command: str) -> None:
         parse(fork.form_for(algorithm("ppo")), "fork", words)
     else:
         parse(import_module(f"relook.cli.{verb}").Form, verb, words)
+
+
+@pytest.mark.parametrize("page", PAGES_MADE)
+def test_pages_that_follow_from_the_source_are_todays(page: str) -> None:
+    """`python docs/generate.py` makes them so."""
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == PAGES_MADE[page]()
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from relook.envs import EnvironmentSpec
+from relook.envs import EnvironmentSpec, time_limit
 from relook.errors import WrongRequest
 
 
@@ -148,3 +148,18 @@ def test_making_a_mujoco_environment_leaves_no_log_and_prints_nothing(
     EnvironmentSpec("HalfCheetah-v5").make().close()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "limit"),
+    [("CartPole-v1", None, 500), ("CartPole-v1", 7, 7), ("FrozenLake-v1", 9, 9), ("CliffWalking-v1", None, None)],
+)
+def test_the_time_limit_is_the_environments_or_the_one_that_was_asked_for(
+    name: str, asked: int | None, limit: int | None
+) -> None:
+    assert time_limit(EnvironmentSpec(name, max_episode_steps=asked).make()) == limit
+
+
+def test_a_time_limit_inside_another_wrapper_is_found_and_the_shortest_counts() -> None:
+    inner = gym.wrappers.TimeLimit(gym.make("CartPole-v1"), 30)
+    assert time_limit(gym.wrappers.RecordEpisodeStatistics(inner)) == 30

@@ -8,15 +8,18 @@ import pytest
 import torch
 from scipy.stats import chi2
 from torch import Tensor
-from torch.distributions import Categorical, Normal
+from torch.distributions import Categorical, Normal, kl_divergence
 from torch.nn.functional import pad
 
 from relook.formulas.distributions import (
     categorical_entropy,
+    categorical_fisher,
+    categorical_kl,
     categorical_log_prob,
     categorical_sample,
     categorical_slope,
     gaussian_entropy,
+    gaussian_kl,
     gaussian_log_prob,
     gaussian_slopes,
 )
@@ -247,3 +250,45 @@ def test_the_gaussian_density_integrates_to_1_and_its_entropy_is_the_mean_of_min
     assert integral(lambda x: -log_p(x) * log_p(x).exp(), d) == pytest.approx(
         gaussian_entropy(log_std).item(), abs=1e-9
     )
+
+
+@SIZES
+def test_the_kl_of_choices_is_the_sum_of_torchs(sizes: tuple[int, ...]) -> None:
+    (old, _), (new, _) = choices(sizes, 3, 5), choices(sizes, 3, 5, seed=1)
+    divergence = categorical_kl(filled_up(old).log_softmax(-1), filled_up(new).log_softmax(-1))
+    expected = [kl_divergence(Categorical(logits=x), Categorical(logits=y)) for x, y in zip(old, new, strict=True)]
+    close(divergence, torch.stack(expected).sum(0))
+    close(categorical_kl(filled_up(old).log_softmax(-1), filled_up(old).log_softmax(-1)), torch.zeros(3, 5).double())
+
+
+@SIZES
+def test_the_fisher_information_of_choices_is_the_curvature_of_their_kl(sizes: tuple[int, ...]) -> None:
+    logits, _ = choices(sizes, 4)
+    direction = [normal(4, n, seed=50 + k) for k, n in enumerate(sizes)]
+    product = categorical_fisher(
+        filled_up(logits).log_softmax(-1), torch.where(filled_up(logits) > IMPOSSIBLE, filled_up(direction), 0.0)
+    )
+    for k, (x, v) in enumerate(zip(logits, direction, strict=True)):
+        for row in range(4):
+
+            def divergence(moved: Tensor, at: Tensor = x[row]) -> Tensor:
+                return categorical_kl(at.log_softmax(-1)[None], moved.log_softmax(-1)[None])
+
+            curvature = torch.autograd.functional.hessian(divergence, x[row])
+            close(product[row, k, : x.shape[-1]], curvature @ v[row])
+
+
+@LOG_STD_SHAPES
+def test_the_kl_of_gaussians_is_torchs(shape: tuple[int, ...]) -> None:
+    mean, other = normal(2, 4, 6, 3, seed=1)
+    log_std, changed = 0.5 * normal(2, *shape, seed=2)
+    old, new = (Normal(m, s.exp().expand(4, 6, 3)) for m, s in ((mean, log_std), (other, changed)))
+    close(gaussian_kl(mean, log_std, other, changed), kl_divergence(old, new).sum(-1))
+    close(gaussian_kl(mean, log_std, mean, log_std), torch.zeros(4, 6).double())
+
+
+def test_the_kl_of_nearly_equal_gaussians_is_not_lost_in_rounding() -> None:
+    """1e-4 apart: the terms of the formula are ½ each, and their difference 1e-8."""
+    zero, near = torch.zeros(1, 1), torch.full((1, 1), 1e-4)
+    assert gaussian_kl(zero, zero, zero, near).item() == pytest.approx(1e-8, rel=1e-3)
+    assert gaussian_kl(zero, zero, near, zero).item() == pytest.approx(0.5e-8, rel=1e-3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from relook.formulas.normalisation import merge_moments, moments
+from relook.formulas.normalisation import merge_moments, moments, normalised
 
 
 def data(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -51,3 +51,11 @@ def test_merging_is_symmetric_and_counts_weigh() -> None:
     zero, four = torch.tensor(0.0), torch.tensor(4.0)
     for merged in (merge_moments(3.0, zero, zero, 1.0, four, zero), merge_moments(1.0, four, zero, 3.0, zero, zero)):
         assert [float(x) for x in merged] == [4, 1, 3]
+
+
+def test_normalised_advantages_have_mean_0_and_sd_1_for_each_agent() -> None:
+    advantage = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * torch.tensor([[1.0], [50.0], [0.01]])
+    out = normalised(advantage + 5)
+    torch.testing.assert_close(out.mean(1), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out.std(1, correction=0), torch.ones(3), atol=1e-3, rtol=0)
+    assert normalised(torch.ones(1, 1)).item() == 0.0

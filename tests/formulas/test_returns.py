@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relook.formulas.returns import gae
+from relook.formulas.returns import gae, reward_to_go
 
 
 class Case(NamedTuple):
@@ -167,3 +167,43 @@ def test_values_after_a_termination_do_not_matter_even_if_they_are_not_finite() 
     case = random_case(13, (2, 5, 2))
     broken = case._replace(next_value=torch.where(case.terminated, torch.nan, case.next_value))
     assert torch.equal(gae(*broken), gae(*case))
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4)),
+    ends=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
+)
+def test_the_reward_to_go_is_the_naive_loop(seed: int, shape: tuple[int, int, int], ends: float) -> None:
+    case = random_case(seed, shape, ends)
+    end, beyond = case.terminated | case.truncated, case.value
+    expected = np.zeros(shape)
+    for a, n in np.ndindex(shape[0], shape[2]):
+        for t in range(shape[1]):
+            factor = 1.0
+            for later in range(t, shape[1]):
+                expected[a, t, n] += factor * case.reward[a, later, n].item()
+                factor *= case.discount[a].item()
+                if end[a, later, n]:
+                    expected[a, t, n] += factor * beyond[a, later, n].item()
+                    break
+    np.testing.assert_allclose(reward_to_go(case.reward, end, beyond, case.discount).numpy(), expected, atol=1e-12)
+
+
+def test_the_reward_to_go_is_the_lambda_1_return_when_values_say_nothing() -> None:
+    """GAE with λ = 1 and V = 0, but behind truncations, is the same sum."""
+    case = random_case(5, (3, 7, 2))
+    beyond = torch.where(case.truncated & ~case.terminated, case.next_value, 0.0)
+    advantage = gae(
+        case.reward,
+        torch.zeros_like(case.value),
+        beyond,
+        case.terminated,
+        case.truncated,
+        case.discount,
+        torch.ones_like(case.lam),
+    )
+    torch.testing.assert_close(
+        reward_to_go(case.reward, case.terminated | case.truncated, beyond, case.discount), advantage
+    )

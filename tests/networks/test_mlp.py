@@ -301,3 +301,51 @@ def test_an_activation_that_there_is_not_is_refused(activation: str) -> None:
 def test_a_layer_without_units_is_refused(hidden: tuple[int, ...]) -> None:
     with pytest.raises(WrongRequest, match="at least one unit"):
         built(4, hidden, (2, 1))
+
+
+# -------------------------------------------------------------------------------------------- one group, linearised
+
+
+@SHAPES
+@ACTIVATION
+@ROWS
+def test_a_linearised_network_is_the_same_network_and_has_its_gradients(
+    rows: int, activation: str, inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]
+) -> None:
+    """For one group at a time, as often as one likes, and without a trace in the other groups."""
+    mlp = built(inputs, hidden, outputs, activation)
+    parameters, x = disturbed(mlp, 3), normal(3, rows, inputs)
+    plain = Plain(mlp, parameters, activation)
+    for g, (group, width) in enumerate(zip(mlp.groups, outputs, strict=True)):
+        parameters.gradient.zero_()
+        net = mlp.linearised(parameters, group, x.float())
+        assert_close(net.output, plain(x)[g])
+        slope = normal(3, rows, width, seed=g)
+        net.backward(normal(3, rows, width, seed=99).float())
+        net.backward(slope.float())
+        for tensor in plain.tensors.values():
+            tensor.grad = None
+        torch.autograd.backward([plain(x)[g]], [slope])
+        assert_same_gradients(mlp, parameters, plain)
+
+
+@SHAPES
+@ACTIVATION
+@ROWS
+def test_the_way_forward_is_the_derivative_along_a_direction(
+    rows: int, activation: str, inputs: int, hidden: tuple[int, ...], outputs: tuple[int, ...]
+) -> None:
+    """Against torch's derivative in float64; the direction has a part in every tensor."""
+    mlp = built(inputs, hidden, outputs, activation)
+    parameters, x = disturbed(mlp, 3), normal(3, rows, inputs)
+    direction, plain = disturbed(mlp, 3, seed=7), Plain(mlp, parameters, activation)
+    along = {name: view.double() for name, view in mlp.learned(direction).items()}
+    for g, group in enumerate(mlp.groups):
+        net = mlp.linearised(parameters, group, x.float())
+        moved = net.forward(parameters.tensors_of(direction.theta[:, g], group))
+        reach, ends = 1e-6, []
+        for sign in (-1, 1):
+            shifted = Plain(mlp, parameters, activation)
+            shifted.tensors = {name: t.detach() + sign * reach * along[name] for name, t in plain.tensors.items()}
+            ends.append(shifted(x)[g])
+        assert_close(moved, (ends[1] - ends[0]) / (2 * reach))

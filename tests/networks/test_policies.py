@@ -72,7 +72,7 @@ def any_action(sizes: tuple[int, ...], rows: int, seed: int = 0) -> Tensor:
 @SIZES
 def test_categorical_log_prob_and_entropy_are_sums_over_torchs_distributions(sizes: tuple[int, ...]) -> None:
     policy, output, action = CategoricalPolicy(sizes), outputs(3, 20, sum(sizes)), any_action(sizes, 20)
-    log_prob, entropy, _ = policy.evaluate(NOTHING, output, action)
+    log_prob, entropy, *_ = policy.evaluate(NOTHING, output, action)
     choices = theirs(output, sizes)
     expected = sum((c.log_prob(action[..., k]) for k, c in enumerate(choices)), torch.zeros(3, 20))
     close(log_prob, expected)
@@ -149,7 +149,7 @@ def test_an_option_that_does_not_exist_is_never_drawn(uniform: float, sizes: tup
 def test_entropy_and_gradients_are_finite_beside_options_that_do_not_exist(size: float, sizes: tuple[int, ...]) -> None:
     policy = CategoricalPolicy(sizes)
     output, ones = size * outputs(3, 10, sum(sizes), dtype=torch.float32), torch.ones(3, 10)
-    _, entropy, backward = policy.evaluate(NOTHING, output, policy.mode(output))
+    _, entropy, backward, _ = policy.evaluate(NOTHING, output, policy.mode(output))
     assert entropy.isfinite().all()
     assert (entropy >= 0).all()
     assert (entropy <= sum(log(n) for n in sizes) + 1e-5).all()
@@ -179,7 +179,7 @@ def gaussian(d: int) -> tuple[GaussianPolicy, Parameters]:
 def test_gaussian_log_prob_and_entropy_are_torchs(d: int, rows: int) -> None:
     policy, parameters = gaussian(d)
     output, action = outputs(3, rows, d, dtype=torch.float32), outputs(3, rows, d, seed=1, dtype=torch.float32)
-    log_prob, entropy, _ = policy.evaluate(parameters, output, action)
+    log_prob, entropy, *_ = policy.evaluate(parameters, output, action)
     std = parameters[policy.LOG_STD].double().exp().unsqueeze(1).expand(3, rows, d)
     normal: Any = Normal(output.double(), std)
     expected = normal.log_prob(action.double()).sum(-1)

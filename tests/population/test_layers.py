@@ -128,7 +128,7 @@ def test_a_trained_network_is_the_same_alone_and_among_ten(
         assert all(same_bits(x[0], y[a]) for x, y in zip(alone, together, strict=True))
         assert same_bits(own.theta[0], parameters.theta[a])
         assert same_bits(own.gradient[0], parameters.gradient[a])
-        assert same_bits(its_optimiser.second_moment[0], optimiser.second_moment[a])
+        assert same_bits(its_optimiser.moments["second_moment"][0], optimiser.moments["second_moment"][a])
         for group, output in zip(GROUPS, ones, strict=True):
             assert same_bits(mlp.one(own, group, x[a : a + 1])[0], output[a])
     start = Parameters(len(TEN), GROUPS, mlp.shapes)
@@ -150,6 +150,11 @@ def test_padding_stays_zero_through_training(hidden: tuple[int, ...], activation
     assert (used.theta == 1).sum(2).tolist() == [[inside + (hidden[-1] + 1) * 2, inside + hidden[-1] + 1]] * 10
     padding = used.theta == 0
     assert padding.any(2).all()
-    for stored in (parameters.theta, parameters.gradient, optimiser.first_moment, optimiser.second_moment):
+    for stored in (
+        parameters.theta,
+        parameters.gradient,
+        optimiser.moments["first_moment"],
+        optimiser.moments["second_moment"],
+    ):
         assert (stored[padding] == 0).all()
-    assert ((optimiser.second_moment != 0) & ~padding).any(2).all()
+    assert ((optimiser.moments["second_moment"] != 0) & ~padding).any(2).all()

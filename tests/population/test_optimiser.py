@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from relook.population import Adam, Parameters
+from relook.population import Adam, Parameters, RMSprop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -73,7 +73,7 @@ class Theirs:
             for group in mine.groups
         }
         settings = [{"params": list(group.values())} for group in self.groups.values()]
-        self.optimiser = torch.optim.Adam(settings, eps=1e-5, foreach=False)
+        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(settings, eps=1e-5, foreach=False)
 
     def step(self, mine: Parameters, rates: Mapping[str, Tensor], max_norm: float, *, together: bool) -> Tensor:
         """Returns the norm over all groups."""
@@ -175,7 +175,7 @@ def test_epsilon_is_added_to_the_root_of_the_second_moment(epsilon: float | None
 def bits(optimiser: Adam, group: str, agent: int) -> list[bytes]:
     """Everything that an agent has in a group."""
     g = optimiser.parameters.groups.index(group)
-    stored = optimiser.parameters.theta, optimiser.first_moment, optimiser.second_moment, optimiser.steps
+    stored = optimiser.parameters.theta, *optimiser.moments.values(), optimiser.steps
     return [x[agent, g].numpy().tobytes() for x in stored]
 
 
@@ -310,6 +310,35 @@ def test_what_lies_between_tensors_stays_at_0() -> None:
     for step in range(3):
         set_gradient(mine, step)
         optimiser.step(LEARNING_RATE, active=everyone(mine), max_norm=MAX_NORM)
-    for stored in (mine.theta, optimiser.first_moment, optimiser.second_moment):
+    for stored in (mine.theta, *optimiser.moments.values()):
         assert (stored[unused] == 0).all()
         assert (stored[~unused] != 0).all()
+
+
+def test_every_agent_moves_as_torchs_rmsprop_moves_it() -> None:
+    mine = built()
+    theirs = [Theirs(mine, agent) for agent in range(AGENTS)]
+    for other in theirs:
+        groups = [{"params": list(group.values())} for group in other.groups.values()]
+        other.optimiser = torch.optim.RMSprop(groups, alpha=0.99, eps=1e-5, foreach=False)
+    optimiser = RMSprop(mine, epsilon=1e-5)
+    for step in range(STEPS):
+        set_gradient(mine, step)
+        for other in theirs:
+            other.step(mine, LEARNING_RATE, float(MAX_NORM[other.agent]), together=False)
+        optimiser.step(LEARNING_RATE, active=everyone(mine), max_norm=MAX_NORM)
+    for other, group in product(theirs, GROUPS):
+        for name, (after, _) in tensors(mine, group, other.agent).items():
+            torch.testing.assert_close(after, other.groups[group][name].detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Adam, RMSprop])
+def test_a_group_that_is_not_named_stays_and_does_not_count_in_the_norm(kind: type[Adam] | type[RMSprop]) -> None:
+    mine, start = built(), built()
+    optimiser = kind(mine)
+    set_gradient(mine, 0)
+    norm = optimiser.step({"value": LEARNING_RATE["value"]}, active={"value": torch.ones(AGENTS, dtype=torch.bool)})
+    assert torch.equal(mine.theta[:, 0], start.theta[:, 0])
+    assert not torch.equal(mine.theta[:, 1], start.theta[:, 1])
+    assert optimiser.steps.tolist() == [[0, 1]] * AGENTS
+    torch.testing.assert_close(torch.tensor(norm), mine.gradient[:, 1].norm(dim=1))

@@ -10,7 +10,7 @@ from relook.errors import WrongRequest
 from relook.runs.files import read_lines
 from relook.runs.reading import Run
 from relook.training import Request, branch_off, fork, prepare, resume, work
-from support import SMALL, spec_of
+from support import SMALL, TINY, spec_of
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,19 @@ def test_a_branch_on_which_nothing_changes_is_the_trunk(tmp_path: Path, trunk: R
     branch = fork(trunk, at=at, out=tmp_path / "branch", workers=1)
     for name in ("metrics.jsonl", "episodes.jsonl", "evaluations.jsonl", "actions.bin", "parameters.safetensors"):
         assert (branch.unit_directory(0) / name).read_bytes() == (trunk.unit_directory(0) / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name != "ppo"])
+def test_a_branch_of_any_algorithm_on_which_nothing_changes_is_the_trunk(
+    tmp_path: Path, name: str, work_here: None
+) -> None:
+    """In the middle of episodes, with everything that an algorithm keeps from one iteration for the next."""
+    spec, values = spec_of("Pendulum-v1"), TINY[name] | {"normalise_observations": [True]}
+    run = prepare(Request(name, spec, (0, 1), 320, values, 1, tmp_path / "run", checkpoint_every=160), workers=1)
+    work(run, 0, spec)
+    branch = fork(run, at=160, out=tmp_path / "branch", workers=1)
+    for file in ("metrics.jsonl", "episodes.jsonl", "evaluations.jsonl", "actions.bin", "parameters.safetensors"):
+        assert (branch.unit_directory(0) / file).read_bytes() == (run.unit_directory(0) / file).read_bytes(), file
 
 
 @pytest.mark.parametrize("at", [320, 512])

@@ -15,7 +15,7 @@ from relook.runs import checkpoints
 from relook.runs.files import LineWriter, read_lines
 from relook.runs.reading import Run
 from relook.training import Request, prepare, resume, work
-from support import SMALL, spec_of
+from support import SMALL, TINY, spec_of
 
 SAME = (
     *(f"{name}.jsonl" for name in ("metrics", "episodes", "evaluations")),
@@ -98,6 +98,25 @@ def test_a_unit_that_is_killed_again_and_again_becomes_what_it_would_have_been(
     assert whole.agent_summaries == killed.agent_summaries
     [*_, last] = [row for row in read_lines(killed.unit_directory(0) / "events.jsonl") if row["event"] == "resumed"]
     assert last["passed_over"] == []
+
+
+@pytest.mark.parametrize("environment", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("name", [name for name in TINY if name != "ppo"])
+def test_a_killed_unit_of_any_algorithm_becomes_what_it_would_have_been(
+    tmp_path: Path, name: str, environment: str, moments: Any
+) -> None:
+    spec, rng = spec_of(environment), np.random.default_rng(len(name))
+    values = TINY[name] | {"normalise_observations": [True]}
+    whole, killed = (
+        prepare(Request(name, spec, (0, 1, 2), 640, values, 1, tmp_path / place, checkpoint_every=64), workers=1)
+        for place in ("whole", "killed")
+    )
+    work(whole, 0, spec)
+    kills = 0
+    while killed_at(int(rng.integers(50, 300)), killed, spec, moments):
+        kills += 1
+    assert kills > 1, "it must have happened"
+    assert files(killed) == files(whole)
 
 
 def test_a_checkpoint_that_was_being_written_is_whole_or_not_there(tmp_path: Path, moments: Any) -> None:

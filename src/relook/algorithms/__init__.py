@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relook.errors import WrongRequest
 
 if TYPE_CHECKING:
+    from relook.envs import Spaces
     from relook.population.hyperparameters import Preset
 
 
@@ -37,8 +38,10 @@ class Algorithm:
 
     @property
     def presets(self) -> Mapping[str, Preset]:
-        """The file's `PRESETS`, by name."""
-        return self._module.PRESETS  # type: ignore[no-any-return]
+        """Other implementations' settings of it, by name."""
+        from relook.algorithms.presets import PRESETS
+
+        return PRESETS[self.name]
 
     def preset(self, name: str) -> Preset:
         """One of them. Raises `WrongRequest` for unknown names."""
@@ -51,6 +54,10 @@ class Algorithm:
         """The file's `build(spaces, agents, config, actor_critic)`, which makes networks and optimiser."""
         return self._module.build  # type: ignore[no-any-return]
 
+    def check_task(self, spaces: Spaces, time_limit: int | None) -> None:
+        """Raise `WrongRequest` for a task that it cannot learn: the file's `check_task`, if it has one."""
+        getattr(self._module, "check_task", lambda *_: None)(spaces, time_limit)
+
     @property
     def train(self) -> Callable[..., None]:
         """The file's algorithm function, which has the file's name and trains one unit of work."""
@@ -59,7 +66,13 @@ class Algorithm:
 
 ALGORITHMS = {
     algorithm.name: algorithm
-    for algorithm in (Algorithm("ppo", "Proximal Policy Optimisation (clipped): on-policy, any action space"),)
+    for algorithm in (
+        Algorithm("reinforce", "REINFORCE, the smallest policy gradient: whole episodes, any action space"),
+        Algorithm("vpg", "Vanilla policy gradient, with a value function: on-policy, any action space"),
+        Algorithm("a2c", "Advantage actor-critic (synchronous, n-step): on-policy, any action space"),
+        Algorithm("trpo", "Trust region policy optimisation, or natural policy gradient: on-policy, any action space"),
+        Algorithm("ppo", "Proximal Policy Optimisation (clipped): on-policy, any action space"),
+    )
 }
 """Files are imported when they are first used, so that asking what there is needs no torch."""
 

@@ -28,18 +28,15 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, layer_norm
+from torch import Tensor
 
-from relook.buffers import Rollout
-from relook.buffers.rollout import Minibatch
-from relook.envs import Continuous, Environments, Spaces, Transition
-from relook.errors import WrongRequest
-from relook.formulas.diagnostics import explained_variance, value_bias
-from relook.formulas.returns import gae
+from relook.buffers import Minibatch, Rollout, estimate, made_up, rollout_diagnostics
+from relook.envs import Environments, Spaces
+from relook.formulas.normalisation import normalised
 from relook.formulas.shapes import expand
-from relook.networks import ActorCritic
+from relook.networks import ActorCritic, network_settings
 from relook.population import Adam, Agents, RewardScaler
-from relook.population.hyperparameters import Hyperparameters, Preset, numeric, structural
+from relook.population.hyperparameters import Hyperparameters, anneals, check_minibatch, numeric, structural
 from relook.runs.metrics import Metric
 from relook.runs.unit import Unit
 from relook.runs.work import Work
@@ -114,122 +111,12 @@ class Config:
 
     def check(self) -> None:
         """Raise `WrongRequest` for values that do not fit together."""
-        if self.minibatch > self.steps_each:
-            raise WrongRequest(
-                f"expected a minibatch of at most {self.steps_each} samples, the rollout (horizon × envs); "
-                f"found {self.minibatch}"
-            )
+        check_minibatch(self.minibatch, self.steps_each)
 
     @property
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.horizon * self.envs
-
-    @property
-    def annealed(self) -> tuple[str, ...]:
-        """The hyper-parameters that fall linearly to 0."""
-        return ("learning_rate",) * self.anneal_learning_rate + ("clip",) * self.anneal_clip
-
-
-PRESETS = {
-    "sb3": Preset(
-        "Stable-Baselines3 2.9, the defaults of `PPO` with `MlpPolicy`",
-        {
-            "learning_rate": 3e-4,
-            "discount": 0.99,
-            "gae_lambda": 0.95,
-            "envs": 1,
-            "horizon": 2048,
-            "minibatch": 64,
-            "clip_together": True,
-            "anneal_learning_rate": False,
-            "anneal_clip": False,
-            "scale_rewards": False,
-        },
-        {"rescale_actions": False},
-        (
-            "the sd that advantages are divided by has Bessel's correction there (a factor of 1.008 at 64 samples)",
-            "environments are reset with a seed once there, and at every episode here",
-            "steps are rounded up to whole rollouts there and down here",
-        ),
-    ),
-    "cleanrl": Preset(
-        "CleanRL, `ppo.py` (discrete actions)",
-        {
-            "learning_rate": 2.5e-4,
-            "discount": 0.99,
-            "gae_lambda": 0.95,
-            "value_clip": 0.2,
-            "value_coefficient": 0.25,
-            "entropy_coefficient": 0.01,
-            "envs": 4,
-            "horizon": 128,
-            "minibatch": 128,
-            "epochs": 4,
-            "clip_together": True,
-            "anneal_clip": False,
-            "scale_rewards": False,
-        },
-        {},
-        (
-            "a time limit counts as an end there: targets do not bootstrap through truncation",
-            "the value loss is halved there and weighted with 0.5, which is 0.25 here",
-            "the sd that advantages are divided by has Bessel's correction there",
-        ),
-    ),
-    "cleanrl-continuous": Preset(
-        "CleanRL, `ppo_continuous_action.py`",
-        {
-            "learning_rate": 3e-4,
-            "discount": 0.99,
-            "gae_lambda": 0.95,
-            "value_clip": 0.2,
-            "value_coefficient": 0.25,
-            "envs": 1,
-            "horizon": 2048,
-            "minibatch": 64,
-            "clip_together": True,
-            "anneal_clip": False,
-            "normalise_observations": True,
-        },
-        {"rescale_actions": False},
-        (
-            "a time limit counts as an end there: targets do not bootstrap through truncation",
-            "running statistics of observations and returns move at every step there, and between iterations here",
-            "scaled rewards are cut at ±10 there",
-            "the sd that advantages are divided by has Bessel's correction there",
-        ),
-    ),
-    "spinning-up": Preset(
-        "Spinning Up, the defaults of `ppo_pytorch`",
-        {
-            "learning_rate": 3e-4,
-            "value_learning_rate_factor": 10 / 3,
-            "discount": 0.99,
-            "gae_lambda": 0.97,
-            "value_coefficient": 1.0,
-            "max_gradient_norm": float("inf"),
-            "target_kl": 0.01,
-            "adam_epsilon": 1e-8,
-            "envs": 1,
-            "horizon": 4000,
-            "minibatch": 4000,
-            "epochs": 80,
-            "initial_log_std": -0.5,
-            "anneal_learning_rate": False,
-            "anneal_clip": False,
-            "scale_rewards": False,
-            "kl_stops": "policy",
-        },
-        {"rescale_actions": False},
-        (
-            "V is fitted to discounted rewards-to-go there, and to λ-returns here",
-            "weights start as torch's layers start them there, and orthogonal here",
-            "KL is estimated by the mean of -log r there, which may be negative",
-            "actions are not cut to their bounds there; an end that falls on a rollout's last step bootstraps there",
-        ),
-    ),
-}
 
 
 # Losses are given for each sample, and their slope is how the mean over samples changes with each log π(a|s) or V(s).
@@ -269,34 +156,6 @@ def value_loss(
         slope = torch.where(held > squares, 0.0, slope)
         squares = torch.maximum(squares, held)
     return squares, slope
-
-
-def normalised(advantage: Float[Tensor, "A B"]) -> Float[Tensor, "A B"]:
-    """Each agent's advantages with mean 0 and standard deviation 1."""
-    return layer_norm(advantage, advantage.shape[1:], eps=1e-16)
-
-
-class Estimates(NamedTuple):
-    """What a rollout is judged by."""
-
-    log_prob: Float[Tensor, "A T N"]
-    """log π_old(a|s)"""
-    value: Float[Tensor, "A T N"]
-    advantage: Float[Tensor, "A T N"]
-    target: Float[Tensor, "A T N"]
-
-
-def estimate(ac: ActorCritic, rollout: Rollout, reward: Float[Tensor, "A T N"], h: Hyperparameters) -> Estimates:
-    """What π_old and V say of a rollout, before they are changed; `reward` is on the scale that is to be learned."""
-    fields, parts = (rollout.observation, rollout.action, rollout.next_observation), []
-    with torch.no_grad():
-        # A few hundred samples at a time: their activations fit into the processor's cache.
-        for observation, action, led_to in zip(*(x.flatten(1, 2).split(512, 1) for x in fields), strict=True):
-            now = ac.evaluate(observation, action)
-            parts.append((now.log_prob, now.value, ac.value(led_to)))
-    log_prob, value, next_value = (torch.cat(x, 1).view_as(reward) for x in zip(*parts, strict=True))
-    advantage = gae(reward, value, next_value, rollout.terminated, rollout.truncated, h.discount, h.gae_lambda)
-    return Estimates(log_prob, value, advantage, target=advantage + value)
 
 
 class Step(NamedTuple):
@@ -398,37 +257,11 @@ def update_diagnostics(measured: Sequence[Mapping[str, Tensor]]) -> dict[str, Fl
     return means | {"updates": updates}
 
 
-def rollout_diagnostics(
-    estimates: Estimates, rollout: Rollout, spaces: Spaces, scale: Float[Tensor, " A"]
-) -> dict[str, Float[Tensor, " A"]]:
-    """Diagnostics of the rollout and of the values it was judged by; `scale` turns values into units of raw reward."""
-    value, target = estimates.value.flatten(1), estimates.target.flatten(1)
-    saturation = torch.full_like(scale, torch.nan)
-    if isinstance(spaces.action.kind, Continuous) and spaces.action.bounded.any():
-        middle, half, bounded = map(torch.from_numpy, (spaces.action.middle, spaces.action.half, spaces.action.bounded))
-        reach = ((rollout.action - middle) / half)[..., bounded].abs()
-        saturation = (reach >= 0.99).float().flatten(1).mean(1)
-    return {
-        "explained_variance": explained_variance(value, target),
-        "value_bias": value_bias(value, target),
-        "value": value.mean(1) * scale,
-        "saturation": saturation,
-        "reward_scale": scale,
-    }
-
-
 def build(
     spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., ActorCritic]
 ) -> tuple[ActorCritic, Adam]:
     """The networks, made by the function that was passed in, and their optimiser."""
-    ac = actor_critic(
-        spaces,
-        agents,
-        hidden=config.hidden,
-        activation=config.activation,
-        initial_log_std=config.initial_log_std,
-        normalise=config.normalise_observations,
-    )
+    ac = actor_critic(spaces, agents, **network_settings(config))
     return ac, Adam(ac.parameters, epsilon=config.adam_epsilon)
 
 
@@ -438,21 +271,8 @@ def rehearse(
     """A few steps and minibatches on made-up experience, in all the shapes of training, for the start-up self-check."""
     h = Hyperparameters(agents)
     ac, optimiser = build(spaces, agents, config, actor_critic)
-    rollout = Rollout(len(agents), config.horizon, config.envs, spaces)
-    shape = (config.horizon, config.envs)
-    observation = agents.normal("rehearse", 0, (2, *shape, spaces.observation.size))
-    reward = agents.normal("rehearse", 1, shape)
-    ends = agents.uniform("rehearse", 2, (2, *shape)) < 0.1
-    noise = ac.noise(agents, "rehearse", 3, shape)
-    for t in range(config.horizon):
-        if t < 4:
-            action = ac.act(observation[:, 0, t], noise[:, t])
-        transition = Transition(observation[:, 0, t], observation[:, 1, t], reward[:, t], ends[:, 0, t], ends[:, 1, t])
-        rollout.store(t, action, transition)
-    scaler = RewardScaler(len(agents), config.envs, enabled=config.scale_rewards)
-    scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
-    ac.observe(rollout.observation.flatten(1, 2))
-    estimates = estimate(ac, rollout, scaler(rollout.reward), h)
+    rollout, reward = made_up(ac, agents, spaces, config, h)
+    estimates = estimate(ac, rollout, reward, h)
     *batches, last = rollout.minibatches(agents, 0, 1, config.minibatch, *estimates)
     some = torch.tensor([agent.seed % 3 != 2 for agent in agents])  # the optimiser goes another way when agents rest
     for batch, alive in [*((batch, agents.alive) for batch in batches[:4]), (last, some)]:
@@ -472,7 +292,7 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
         run.start(ac, envs, optimiser=optimiser, reward_scaler=scaler)
 
         for iteration in run.iterations(config.steps_each):
-            h = settings.annealed(config.annealed, run.progress)
+            h = settings.annealed(anneals(config), run.progress)
 
             with run.stage("collect"):
                 noise = ac.noise(agents, "explore", iteration, (config.horizon, config.envs))
@@ -489,7 +309,7 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
                 diagnostics = update(ac, optimiser, batches, agents.alive, config, h)
                 ac.observe(rollout.observation.flatten(1, 2))
 
-            diagnostics |= rollout_diagnostics(estimates, rollout, envs.spaces, scaler.scale)  # record
+            diagnostics |= rollout_diagnostics(estimates, rollout.action, envs.spaces, scaler.scale)  # record
             diagnostics["value_loss"] *= scaler.scale**2
             diagnostics["learning_rate"] = h.learning_rate
             run.record(diagnostics, envs.finished_episodes(), estimates.value, scaler.scale)

@@ -1,6 +1,6 @@
 """The experience of one iteration of an on-policy algorithm."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from relook.envs import Choices, Spaces, Transition
-from relook.population import Agents
+from relook.population import Agents, restore
 
 
 class Minibatch(NamedTuple):
@@ -27,9 +27,14 @@ class Minibatch(NamedTuple):
 
 
 class Rollout:
-    """T steps in N environments of A agents: preallocated tensors [A, T, N, …], overwritten by every iteration."""
+    """T steps in N environments of A agents: preallocated tensors [A, T, N, …], overwritten by every iteration.
 
-    def __init__(self, agents: int, horizon: int, environments: int, spaces: Spaces) -> None:
+    With a `past` the last so many steps of earlier iterations lie before those of this one: [A, past + T, N, …].
+    """
+
+    def __init__(self, agents: int, horizon: int, environments: int, spaces: Spaces, *, past: int = 0) -> None:
+        self.past = past
+        horizon += past
         shape = (agents, horizon, environments)
         discrete = isinstance(spaces.action.kind, Choices)
         self.observation: Float[Tensor, "A T N D"] = torch.zeros(*shape, spaces.observation.size)
@@ -41,11 +46,38 @@ class Rollout:
         # The same memory for numpy, which copies a few numbers in a fifth of torch's time.
         fields = (self.action, self.observation, self.next_observation, self.reward, self.terminated, self.truncated)
         self._arrays = [field.numpy() for field in fields]
+        self.terminated[:] = past > 0  # of what shall become the past, nothing waits for its end yet
 
     def store(self, t: int, action: Tensor, step: Transition) -> None:
-        """Copy step t: what was seen, done and got, and where it led."""
+        """Copy step t of this iteration: what was seen, done and got, and where it led."""
         for stored, new in zip(self._arrays, (action, *step), strict=True):
-            stored[:, t] = new.numpy()
+            stored[:, self.past + t] = new.numpy()
+
+    def remember(self) -> None:
+        """Let the last steps become the past: an iteration begins."""
+        for stored in self._arrays:
+            stored[:, : self.past] = stored[:, stored.shape[1] - self.past :].copy()
+
+    def ended(self) -> Bool[Tensor, "A _ N"]:
+        """The steps, past ones too, whose episode ended in this iteration."""
+        end, ended = self.terminated | self.truncated, torch.empty_like(self.terminated)
+        following = torch.zeros_like(end[:, 0])
+        for t in reversed(range(end.shape[1])):
+            following = torch.where(end[:, t], torch.tensor(t >= self.past), following)
+            ended[:, t] = following
+        return ended
+
+    def state(self) -> dict[str, Tensor]:
+        """The steps that the next iteration will call its past."""
+        names = ("action", "observation", "next_observation", "reward", "terminated", "truncated")
+        return {name: getattr(self, name)[:, self.reward.shape[1] - self.past :].clone() for name in names}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
+        own = self.state()
+        restore(own, state)
+        for name, tensor in own.items():
+            getattr(self, name)[:, self.reward.shape[1] - self.past :] = tensor
 
     def minibatches(
         self,

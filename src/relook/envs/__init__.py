@@ -1,6 +1,6 @@
 """Environments: making, stepping and resetting them, and probes whose answers are known."""
 
-from relook.envs.make import EnvironmentSpec
+from relook.envs.make import EnvironmentSpec, time_limit
 from relook.envs.probes import register_probes
 from relook.envs.replayability import EpisodeDigest, Moment, play_again, replays_exactly
 from relook.envs.spaces import ActionSpace, Choices, Continuous, ObservationSpace
@@ -22,4 +22,5 @@ __all__ = [
     "Transition",
     "play_again",
     "replays_exactly",
+    "time_limit",
 ]

@@ -87,6 +87,16 @@ def bare(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], float]:
         env = env.env  # type: ignore[attr-defined]  # a wrapper has one
 
 
+def time_limit(env: gym.Env[Any, Any]) -> int | None:
+    """The most steps that an episode has, by whichever wrapper limits it; None if none does."""
+    limits = []
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, gym.wrappers.TimeLimit):
+            limits.append(int(env._max_episode_steps))
+        env = env.env
+    return min(limits, default=None)
+
+
 def _limited(env: gym.Env[Any, Any], limit: int) -> gym.Env[Any, Any]:
     """`env` with this time limit, instead of a longer or shorter one that it came with."""
     if isinstance(env, gym.wrappers.TimeLimit):

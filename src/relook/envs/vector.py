@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relook.envs.make import EnvironmentSpec, bare
+from relook.envs.make import EnvironmentSpec, bare, time_limit
 from relook.envs.replayability import EpisodeDigest, play_again
 from relook.envs.spaces import ActionSpace, ObservationSpace
 from relook.errors import RelookError
@@ -188,7 +188,10 @@ class Environments:
         self.spec, self.agents, self.count = spec, agents, count
         self._purpose, self._autoreset, self._slot = purpose, autoreset, slot
         # Environment n of agent a is number a × N + n of the lists; the wrappers of `gym.make` are done without.
-        self._envs, self._limits = zip(*(bare(spec.make()) for _ in range(len(agents) * count)), strict=True)
+        made = [spec.make() for _ in range(len(agents) * count)]
+        self.time_limit = time_limit(made[0])
+        """The most steps that an episode has; None if it may go on for ever."""
+        self._envs, self._limits = zip(*map(bare, made), strict=True)
         self.spaces = Spaces(
             ObservationSpace(self._envs[0].observation_space),
             ActionSpace(self._envs[0].action_space, rescale=spec.rescale_actions),

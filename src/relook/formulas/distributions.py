@@ -57,6 +57,19 @@ def categorical_slope(
     return slope
 
 
+def categorical_kl(old: Float[Tensor, "*batch K n"], new: Float[Tensor, "*batch K n"]) -> Float[Tensor, "*batch"]:
+    """KL(old ‖ new) = Σ p_old (log p_old - log p_new) of K independent choices, given log p of both."""
+    return (old.exp() * (old - new)).sum((-2, -1))
+
+
+def categorical_fisher(
+    log_p: Float[Tensor, "*batch K n"], direction: Float[Tensor, "*batch K n"]
+) -> Float[Tensor, "*batch K n"]:
+    """F v of the logits, with the Fisher information F = diag(p) - p pᵀ of each choice."""
+    p = log_p.exp()
+    return p * (direction - (p * direction).sum(-1, keepdim=True))
+
+
 def gaussian_log_prob(
     x: Float[Tensor, "*batch d"], mean: Float[Tensor, "*batch d"], log_std: Float[Tensor, "*#batch d"]
 ) -> Float[Tensor, "*batch"]:
@@ -83,3 +96,16 @@ def gaussian_slopes(
 def gaussian_entropy(log_std: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
     """Differential entropy of a diagonal Gaussian, in nats: ½ log(2πe σ²), summed over its d components."""
     return (log_std + 0.5 * log(2 * pi * e)).sum(-1)
+
+
+def gaussian_kl(
+    old_mean: Float[Tensor, "*batch d"],
+    old_log_std: Float[Tensor, "*#batch d"],
+    mean: Float[Tensor, "*batch d"],
+    log_std: Float[Tensor, "*#batch d"],
+) -> Float[Tensor, "*batch"]:
+    """KL(old ‖ new) of diagonal Gaussians: Σ log(σ/σ_old) + (σ_old² + (μ_old - μ)²) / 2σ² - ½."""
+    ratio = 2 * (old_log_std - log_std)
+    moved = (old_mean - mean) * (-log_std).exp()
+    # expm1 keeps the difference of nearly equal σ, of which the terms are nearly ½ each.
+    return 0.5 * (torch.expm1(ratio) - ratio + moved.square()).sum(-1)

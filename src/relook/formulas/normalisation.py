@@ -1,7 +1,7 @@
 """Moments of data, and of a stream of data that comes batch by batch."""
 
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, layer_norm
 
 
 def moments(x: Float[Tensor, "A B ..."]) -> tuple[Float[Tensor, "A ..."], Float[Tensor, "A ..."]]:
@@ -12,6 +12,11 @@ def moments(x: Float[Tensor, "A B ..."]) -> tuple[Float[Tensor, "A ..."], Float[
     """
     mean = x.mean(1)
     return mean, (x - mean.unsqueeze(1)).square().mean(1)
+
+
+def normalised(x: Float[Tensor, "A B"]) -> Float[Tensor, "A B"]:
+    """Each agent's numbers, its advantages for example, with mean 0 and standard deviation 1."""
+    return layer_norm(x, x.shape[1:], eps=1e-16)
 
 
 def beyond_rounding(mean: Float[Tensor, "..."], variance: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:

@@ -39,3 +39,23 @@ def gae(
         following = delta[:, t] + decay[:, t] * following
         advantage[:, t] = following
     return advantage
+
+
+def reward_to_go(
+    reward: Float[Tensor, "A T N"],
+    end: Bool[Tensor, "A T N"],
+    beyond: Float[Tensor, "A T N"],
+    discount: Float[Tensor, " A"],
+) -> Float[Tensor, "A T N"]:
+    r"""The discounted return from each step to the end of its episode (Sutton & Barto 2018, Eq. 3.8).
+
+    G_t = r_t + γ G_{t+1}, and at an end G_t = r_t + γ times what lies `beyond` it: 0 after a termination, and after
+    a truncation V of the state that it led to, if there is a V. Without an end, G_t is what was got so far.
+    """
+    gamma = expand(discount, 3)
+    total = torch.empty_like(reward)
+    following = torch.zeros_like(reward[:, 0])
+    for t in reversed(range(reward.shape[1])):
+        following = reward[:, t] + gamma[:, 0] * torch.where(end[:, t], beyond[:, t], following)
+        total[:, t] = following
+    return total

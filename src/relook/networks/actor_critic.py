@@ -1,7 +1,7 @@
 """A policy and a value function, for all agents of a population."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,11 +10,35 @@ from torch import Tensor
 
 from relook.envs import Spaces
 from relook.errors import RelookError, WrongRequest
-from relook.networks.mlp import MLP, Backward
+from relook.networks.mlp import MLP, Backward, Linearised
 from relook.networks.policies import policy_for
 from relook.population import Agents, ObservationNormaliser, Parameters, Shapes, restore
 
 GROUPS = ("policy", "value")
+
+
+@runtime_checkable
+class NetworkConfig(Protocol):
+    """What an algorithm's `Config` says of its networks."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def initial_log_std(self) -> float: ...
+    @property
+    def normalise_observations(self) -> bool: ...
+
+
+def network_settings(config: NetworkConfig) -> dict[str, Any]:
+    """What a function that makes actor-critics is told, beside spaces and agents."""
+    return {
+        "hidden": config.hidden,
+        "activation": config.activation,
+        "initial_log_std": config.initial_log_std,
+        "normalise": config.normalise_observations,
+    }
 
 
 class Networks(Protocol):
@@ -43,6 +67,10 @@ class Networks(Protocol):
         """The output of one network, without gradients."""
         ...
 
+    def linearised(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Linearised:
+        """One network, with its derivative by θ, as often as it is wanted until θ moves."""
+        ...
+
 
 class Evaluation(NamedTuple):
     """What policy and value function say of given observations and actions."""
@@ -56,6 +84,31 @@ class Evaluation(NamedTuple):
     backward: Callable[..., None]
     """`backward(by_log_prob, by_value, by_entropy=None)` takes a loss's slopes [A, B] by these numbers, and writes
     its slope by θ into ∂θ: the chain rule from here on. To be called once at most, and before θ moves."""
+
+
+class PolicyEvaluation(NamedTuple):
+    """What the policy says of given observations and actions."""
+
+    log_prob: Float[Tensor, "A B"]
+    """log π(a|s)"""
+    entropy: Float[Tensor, "A B"]
+    """Entropy of π(·|s)."""
+    distribution: tuple[Tensor, ...]
+    """π(·|s), as `ActorCritic.kl` compares it."""
+    backward: Callable[..., None]
+    """`backward(by_log_prob, by_entropy=None)` writes a loss's slope by the policy's θ into ∂θ."""
+    fisher: Callable[[Tensor], Tensor]
+    """F v [A, P] of a direction v [A, P] of the policy's θ: F is the mean Fisher information of π(·|s), which is the
+    curvature of KL(π ‖ π') at π' = π."""
+
+
+class ValueEvaluation(NamedTuple):
+    """What the value function says of given observations."""
+
+    value: Float[Tensor, "A B"]
+    """V(s)"""
+    backward: Callable[[Tensor], None]
+    """Writes a loss's slope by the value function's θ into ∂θ, from its slope by V(s)."""
 
 
 class ActorCritic:
@@ -167,6 +220,31 @@ class ActorCritic:
             networks_backward([judged.backward(by_log_prob, by_entropy), by_value.unsqueeze(-1)])
 
         return Evaluation(judged.log_prob, judged.entropy, value.squeeze(-1), backward)
+
+    def evaluate_policy(self, observation: Float[Tensor, "A B D"], action: Tensor) -> PolicyEvaluation:
+        """The policy alone: log π(a|s) of given actions, entropy and Fisher information of π(·|s)."""
+        net = self.networks.linearised(self.parameters, "policy", self._normalised(observation))
+        judged = self.policy.evaluate(self.parameters, net.output, action)
+        slope = self.parameters.gradient[:, GROUPS.index("policy")]
+
+        def backward(by_log_prob: Tensor, by_entropy: Tensor | None = None) -> None:
+            net.backward(judged.backward(by_log_prob, by_entropy))
+
+        def fisher(direction: Tensor) -> Tensor:
+            tensors = self.parameters.tensors_of(direction, "policy")
+            net.backward(self.policy.fisher(self.parameters, judged, net.forward(tensors), tensors))
+            return slope.clone()
+
+        return PolicyEvaluation(judged.log_prob, judged.entropy, judged.distribution, backward, fisher)
+
+    def kl(self, old: tuple[Tensor, ...], new: tuple[Tensor, ...]) -> Float[Tensor, "A B"]:
+        """KL(π_old(·|s) ‖ π_new(·|s)) of the distributions that `evaluate_policy` gave."""
+        return self.policy.kl(old, new)
+
+    def evaluate_value(self, observation: Float[Tensor, "A B D"]) -> ValueEvaluation:
+        """The value function alone, with its slope."""
+        net = self.networks.linearised(self.parameters, "value", self._normalised(observation))
+        return ValueEvaluation(net.output.squeeze(-1), lambda by_value: net.backward(by_value.unsqueeze(-1)))
 
     def relative_distance(self, before: Float[Tensor, "A G P"]) -> Float[Tensor, " A"]:
         """‖θ - θ_before‖ / ‖θ_before‖ of both groups together."""

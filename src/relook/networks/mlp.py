@@ -1,6 +1,6 @@
 """Multi-layer perceptrons, one or several for each agent, computed together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -49,6 +49,16 @@ ACTIVATIONS = {
 
 Backward = Callable[[Sequence[Tensor]], None]
 """Takes the slopes [A, B, O] of a loss by the outputs of some networks, and writes its slope by θ into ∂θ."""
+
+
+class Linearised(NamedTuple):
+    """The output of one network, and its derivative by θ in both directions."""
+
+    output: Float[Tensor, "A B O"]
+    backward: Callable[[Tensor], None]
+    """vᵀJ: from a loss's slope [A, B, O] by the output to its slope by the group's θ, written into ∂θ."""
+    forward: Callable[[Mapping[str, Tensor]], Tensor]
+    """J v: how the output [A, B, O] moves when θ moves along a direction, given as its tensors [A, …] by name."""
 
 
 class MLP:
@@ -138,6 +148,36 @@ class MLP:
 
         parts = output.view(agents, groups, *output.shape[1:]).unbind(1)
         return tuple(part[:, :rows, :width] for part, width in zip(parts, self.outputs, strict=True)), backward
+
+    @torch.no_grad()
+    def linearised(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Linearised:
+        """One group's network alone, with its derivative by θ, as often as it is wanted until θ moves."""
+        g, rows = self.groups.index(group), x.shape[1]
+        width, inputs = self.outputs[g], [pad_rows(x)]
+        tensors = [parameters.of_group(name, g) for name in self.shapes]
+        output = self._forward(inputs, tensors)
+
+        @torch.no_grad()
+        def backward(of_output: Tensor) -> None:
+            slope = torch.zeros_like(output)
+            slope[:, :rows, :width] = of_output
+            for i in reversed(self.layers):
+                by_weight, by_bias = linear_slopes(inputs[i], tensors[2 * i], slope)
+                parameters.gradient_of_group(f"{i}/weight", g).copy_(by_weight)
+                parameters.gradient_of_group(f"{i}/bias", g).copy_(by_bias)
+                if i:
+                    slope = self._activation.slope(linear_slope_by_input(tensors[2 * i], slope), inputs[i])
+
+        @torch.no_grad()
+        def forward(direction: Mapping[str, Tensor]) -> Tensor:
+            moved = linear(inputs[0], direction["0/weight"], direction["0/bias"])
+            for i in self.layers[1:]:
+                moved = self._activation.slope(moved, inputs[i])  # by what goes into layer i
+                by_theta = linear(inputs[i], direction[f"{i}/weight"], direction[f"{i}/bias"])
+                moved = linear(moved, tensors[2 * i], by_theta)
+            return moved[:, :rows, :width]
+
+        return Linearised(output[:, :rows, :width], backward, forward)
 
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         """The output of one group's networks alone, without gradients; O is that group's."""

@@ -14,7 +14,7 @@ from torch.nn.parameter import UninitializedParameter
 from relook.envs import Spaces
 from relook.errors import WrongRequest
 from relook.networks.actor_critic import GROUPS, ActorCritic
-from relook.networks.mlp import Backward
+from relook.networks.mlp import Backward, Linearised
 from relook.population import Agents, Parameters, Shapes, stream
 
 # A tensor is not one dense piece of its block, and torch says once that this may be slow for gradients. It is what lets
@@ -112,13 +112,32 @@ class ModuleNetworks:
 
         return tuple(output.detach() for output in outputs), backward
 
+    def linearised(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Linearised:
+        output = self._outputs(parameters, group, x)
+
+        def backward(slope: Tensor) -> None:
+            for name in self.own[group]:
+                parameters.gradient_of(name).zero_()
+            torch.autograd.backward(output, slope, retain_graph=True)
+
+        def forward(direction: Mapping[str, Tensor]) -> Tensor:
+            # uᵀ J is linear in u: its slope by u, along the direction, is J v. Every layer with a way back can do that.
+            u, names = torch.zeros_like(output, requires_grad=True), list(self.own[group])
+            slopes = torch.autograd.grad(output, [parameters[name] for name in names], u, create_graph=True)
+            return torch.autograd.grad(slopes, u, [direction[name] for name in names])[0]
+
+        return Linearised(output.detach(), backward, forward)
+
     @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:
         return self._outputs(parameters, group, x)
 
     def _outputs(self, parameters: Parameters, group: str, x: Tensor) -> Tensor:
+        return self._apply({name: parameters[name] for name in self.own[group]}, group, x)
+
+    def _apply(self, own: Mapping[str, Tensor], group: str, x: Tensor) -> Tensor:
         module, start = self._modules[group], len(group) + 1
-        tensors = {name[start:]: _apart(parameters[name]) for name in self.own[group]}
+        tensors = {name[start:]: _apart(tensor) for name, tensor in own.items()}
         tensors |= {name[start:]: _apart(x) for name, x in self._constants.items() if name.startswith(f"{group}/")}
         outputs = [
             functional_call(module, {name: of_agents[a] for name, of_agents in tensors.items()}, (rows,))

@@ -5,7 +5,7 @@ log-probabilities and entropies, and slopes by these into slopes by the outputs.
 `relook.envs.ActionSpace`: integers from 0, or numbers of which [-1, 1] stands for the bounds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,10 +16,13 @@ from torch import Tensor
 from relook.envs.spaces import Choices, Continuous
 from relook.formulas.distributions import (
     categorical_entropy,
+    categorical_fisher,
+    categorical_kl,
     categorical_log_prob,
     categorical_sample,
     categorical_slope,
     gaussian_entropy,
+    gaussian_kl,
     gaussian_log_prob,
     gaussian_slopes,
 )
@@ -37,6 +40,8 @@ class Judgement(NamedTuple):
     backward: Callable[[Tensor, Tensor | None], Tensor]
     """From the slopes [A, B] of a loss by log-probability and entropy (None for 0) to its slope [A, B, O] by the
     output. Writes into ∂θ what belongs to what the policy learns beside its network."""
+    distribution: tuple[Tensor, ...]
+    """What `kl` compares: all that the distributions [A, B, …] follow from."""
 
 
 @runtime_checkable  # so that the tests can check types at every call
@@ -51,6 +56,14 @@ class Policy(Protocol):
     def sample(self, parameters: Parameters, output: Tensor, noise: Tensor) -> Tensor: ...
     def mode(self, output: Tensor) -> Tensor: ...
     def evaluate(self, parameters: Parameters, output: Tensor, action: Tensor) -> Judgement: ...
+    def kl(self, old: tuple[Tensor, ...], new: tuple[Tensor, ...]) -> Float[Tensor, "A B"]: ...
+    def fisher(
+        self, parameters: Parameters, judged: Judgement, moved: Tensor, direction: Mapping[str, Tensor]
+    ) -> Tensor:
+        """F v, averaged over B samples, of a policy whose output moves by `moved` [A, B, O], and what it learns beside
+        its network by `direction`: the share of the output [A, B, O]. Writes the other share into ∂θ.
+        """
+        ...
 
 
 class CategoricalPolicy:
@@ -102,7 +115,17 @@ class CategoricalPolicy:
             slope = categorical_slope(log_p, action, by_log_prob, by_entropy).flatten(-2)
             return slope[..., self._options] if self._ragged else slope
 
-        return Judgement(categorical_log_prob(log_p, action), categorical_entropy(log_p), backward)
+        return Judgement(categorical_log_prob(log_p, action), categorical_entropy(log_p), backward, (log_p,))
+
+    def kl(self, old: tuple[Tensor, ...], new: tuple[Tensor, ...]) -> Float[Tensor, "A B"]:
+        return categorical_kl(*old, *new)
+
+    def fisher(
+        self, parameters: Parameters, judged: Judgement, moved: Tensor, direction: Mapping[str, Tensor]
+    ) -> Tensor:
+        (log_p,) = judged.distribution
+        product = categorical_fisher(log_p, self.logits(moved)).flatten(-2) / moved.shape[1]
+        return product[..., self._options] if self._ragged else product
 
 
 class GaussianPolicy:
@@ -143,7 +166,18 @@ class GaussianPolicy:
             return by_mean
 
         entropy = gaussian_entropy(log_std).expand(output.shape[:-1])
-        return Judgement(gaussian_log_prob(action, output, log_std), entropy, backward)
+        return Judgement(gaussian_log_prob(action, output, log_std), entropy, backward, (output, log_std.clone()))
+
+    def kl(self, old: tuple[Tensor, ...], new: tuple[Tensor, ...]) -> Float[Tensor, "A B"]:
+        return gaussian_kl(*old, *new)
+
+    def fisher(
+        self, parameters: Parameters, judged: Judgement, moved: Tensor, direction: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The Fisher information is 1/σ² of each mean, and 2 of each log σ."""
+        _, log_std = judged.distribution
+        parameters.gradient_of(self.LOG_STD).copy_(2 * direction[self.LOG_STD])
+        return moved * (-2 * log_std).exp() / moved.shape[1]
 
 
 def policy_for(kind: Choices | Continuous, initial_log_std: float) -> Policy:

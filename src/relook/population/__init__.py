@@ -3,7 +3,7 @@
 from relook.population.agents import Agent, Agents, Stop
 from relook.population.layers import linear, linear_slope_by_input, linear_slopes, pad_rows, padded_width
 from relook.population.normalisers import ObservationNormaliser, RewardScaler
-from relook.population.optimiser import Adam
+from relook.population.optimiser import Adam, Optimiser, RMSprop
 from relook.population.parameters import Parameters, Shapes
 from relook.population.randomness import reset_seed, stream
 from relook.population.selfcheck import agents_are_independent, single_threaded
@@ -14,7 +14,9 @@ __all__ = [
     "Agent",
     "Agents",
     "ObservationNormaliser",
+    "Optimiser",
     "Parameters",
+    "RMSprop",
     "RewardScaler",
     "Shapes",
     "Stop",

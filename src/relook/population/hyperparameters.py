@@ -90,6 +90,19 @@ def check(config: type[Any], values: Mapping[str, Any]) -> None:
                 raise WrongRequest(f"expected {name} {' and '.join(limits) or 'to be a number'}; found {number}")
 
 
+def check_minibatch(size: int, samples: int) -> None:
+    """Raise `WrongRequest` for minibatches that are larger than what they are taken from."""
+    if size > samples:
+        raise WrongRequest(
+            f"expected a minibatch of at most {samples} samples, the rollout (horizon × envs); found {size}"
+        )
+
+
+def anneals(config: Any) -> tuple[str, ...]:
+    """The numeric hyper-parameters that fall linearly to 0 while agents train: those `x` for which `anneal_x` is on."""
+    return tuple(name for name in names(type(config), "numeric") if getattr(config, f"anneal_{name}", False))
+
+
 def _is_a(value: Any, kind: Any) -> bool:
     """Whether a value is of the type that a `Config` declares. An int is a float; a bool is no number."""
     if get_origin(kind) is Literal:

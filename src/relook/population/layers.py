@@ -29,9 +29,9 @@ def pad_rows(x: Float[Tensor, "A B D"]) -> Float[Tensor, "A B4 D"]:
 
 
 def linear(
-    x: Float[Tensor, "M B I"], weight: Float[Tensor, "M I O"], bias: Float[Tensor, "M 1 O"]
+    x: Float[Tensor, "M B I"], weight: Float[Tensor, "M I O"], bias: Float[Tensor, "M _ O"]
 ) -> Float[Tensor, "M B O"]:
-    """X W + b, for each network its own W and b."""
+    """X W + b, for each network its own W and b; b may also be another for every row."""
     if weight.shape[1] == 1:
         return x * weight + bias
     if weight.shape[2] == 1:

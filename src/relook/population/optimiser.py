@@ -1,8 +1,8 @@
-"""Adam for a population: learning rate, gradient clipping, step count and mask are each agent's own."""
+"""Optimisers of a population: learning rate, gradient clipping, step count and mask are each agent's own."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from math import hypot, isfinite
+from collections.abc import Mapping, Sequence
+from math import hypot, inf, isfinite
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,29 +12,25 @@ from relook.population.parameters import Parameters
 from relook.population.state import restore
 
 
-class Adam:
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1) over the groups of a population's parameters.
+class Optimiser:
+    """What the optimisers of a population share: an agent's rate, clipping, step count and mask are its own.
 
     An agent that is not active in a group keeps its parameters, its moments and its step count in that group, bit for
     bit. So does an agent whose gradient is not finite.
     """
 
-    def __init__(
-        self, parameters: Parameters, *, epsilon: float = 1e-8, beta1: float = 0.9, beta2: float = 0.999
-    ) -> None:
+    def __init__(self, parameters: Parameters, moments: Sequence[str]) -> None:
         self.parameters = parameters
-        self.epsilon, self.beta1, self.beta2 = epsilon, beta1, beta2
-        self.first_moment: Float[Tensor, "A G P"] = torch.zeros_like(parameters.theta)
-        self.second_moment: Float[Tensor, "A G P"] = torch.zeros_like(parameters.theta)
+        self.moments: dict[str, Float[Tensor, "A G P"]] = {name: torch.zeros_like(parameters.theta) for name in moments}
         self.steps: Float[Tensor, "A G"] = torch.zeros(parameters.theta.shape[:2])
-        self._blocks = (parameters.theta, parameters.gradient, self.first_moment, self.second_moment)
+        self._blocks = (parameters.theta, parameters.gradient, *self.moments.values())
         # The same memory in rows, one for each agent and group: a row that shall not move is left out of a step.
         self._rows = [list(block.flatten(0, 1).unbind(0)) for block in self._blocks]
         self._row_steps = self.steps.numpy().reshape(-1)
 
     def state(self) -> dict[str, Tensor]:
         """Moments [A, G, P] and step counts [A, G]."""
-        return {"first_moment": self.first_moment, "second_moment": self.second_moment, "steps": self.steps}
+        return {**self.moments, "steps": self.steps}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
@@ -46,42 +42,60 @@ class Adam:
         learning_rate: Mapping[str, Float[Tensor, " A"]],
         *,
         active: Mapping[str, Bool[Tensor, " A"]],
-        max_norm: Float[Tensor, " A"],
+        max_norm: Float[Tensor, " A"] | None = None,
         clip_together: bool = False,
     ) -> list[float]:
-        """Clip each agent's gradient to the norm `max_norm` (inf: never), then make one step.
+        """Clip each agent's gradient to the norm `max_norm` (infinite or None: never), then make one step.
 
-        `learning_rate` and `active` are given for each group by its name. Each group is clipped by itself, or all
-        groups together as one vector. Returns the Euclidean norm over all groups before clipping.
+        `learning_rate` and `active` are given for each group by its name; a group that they do not name stays where it
+        is. Each group is clipped by itself, or all groups together as one vector. Returns the Euclidean norm over all
+        groups that are named, before clipping.
         """
         gradient, groups = self.parameters.gradient, self.parameters.groups
         # A handful of numbers for each agent: plain Python is quicker with them than a tensor operation for each step.
+        named = [g for g, group in enumerate(groups) if group in active]
         norms_of_groups = torch.linalg.vector_norm(gradient, dim=2).tolist()
-        norms = [hypot(*of_groups) for of_groups in norms_of_groups]
-        highest, steps = max_norm.tolist(), self._row_steps.tolist()
+        norms = [hypot(*(of_groups[g] for g in named)) for of_groups in norms_of_groups]
+        highest = [inf] * len(norms) if max_norm is None else max_norm.tolist()
+        steps = self._row_steps.tolist()
         scales = [1.0] * len(steps)
         together: dict[tuple[float, float], list[int]] = defaultdict(list)
-        for g, group in enumerate(groups):
-            for a, (moves, rate) in enumerate(zip(active[group].tolist(), learning_rate[group].tolist(), strict=True)):
+        for g in named:
+            moves, rates = active[groups[g]].tolist(), learning_rate[groups[g]].tolist()
+            for a, (moving, rate) in enumerate(zip(moves, rates, strict=True)):
                 row = a * len(groups) + g
                 norm = norms[a] if clip_together else norms_of_groups[a][g]
                 if norm > highest[a]:
                     scales[row] = highest[a] / norm
-                if moves and isfinite(norms[a]):
+                if moving and isfinite(norms[a]):
                     together[rate, steps[row]].append(row)
         if min(scales) < 1.0:
             gradient.mul_(torch.tensor(scales).view(-1, len(groups), 1))
         for (rate, before), rows in together.items():
-            self._fused(rows, rate, before + 1)
+            self._row_steps[rows] = before + 1
+            if len(rows) == len(self._row_steps):
+                self._move([[block] for block in self._blocks], rate, before + 1)
+            else:
+                self._move([[block[row] for row in rows] for block in self._rows], rate, before + 1)
         return norms
 
-    def _fused(self, rows: list[int], rate: float, step: float) -> None:
-        """Torch's own Adam, which goes through memory once, on rows that share the learning rate and the step count."""
-        self._row_steps[rows] = step
-        if len(rows) == len(self._row_steps):
-            theta, gradient, first, second = ([block] for block in self._blocks)
-        else:
-            theta, gradient, first, second = ([block[row] for row in rows] for block in self._rows)
+    def _move(self, blocks: list[list[Tensor]], rate: float, step: float) -> None:
+        """One step of rows that share the learning rate and the step count: θ, gradient and moments of each."""
+        raise NotImplementedError
+
+
+class Adam(Optimiser):
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1) over the groups of a population's parameters."""
+
+    def __init__(
+        self, parameters: Parameters, *, epsilon: float = 1e-8, beta1: float = 0.9, beta2: float = 0.999
+    ) -> None:
+        super().__init__(parameters, ("first_moment", "second_moment"))
+        self.epsilon, self.beta1, self.beta2 = epsilon, beta1, beta2
+
+    def _move(self, blocks: list[list[Tensor]], rate: float, step: float) -> None:
+        """Torch's own Adam, which goes through memory once."""
+        theta, gradient, first, second = blocks
         torch._fused_adam_(
             theta,
             gradient,
@@ -97,3 +111,16 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
+
+
+class RMSprop(Optimiser):
+    """RMSprop (Tieleman & Hinton 2012, lecture 6e): θ ← θ - α g / (√s + ε), where s is the running mean of g²."""
+
+    def __init__(self, parameters: Parameters, *, epsilon: float = 1e-5, decay: float = 0.99) -> None:
+        super().__init__(parameters, ("square",))
+        self.epsilon, self.decay = epsilon, decay
+
+    def _move(self, blocks: list[list[Tensor]], rate: float, step: float) -> None:
+        for theta, gradient, square in zip(*blocks, strict=True):
+            square.mul_(self.decay).addcmul_(gradient, gradient, value=1 - self.decay)
+            theta.addcdiv_(gradient, square.sqrt().add_(self.epsilon), value=-rate)

@@ -45,11 +45,14 @@ class Parameters:
         self._tensors: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
         self._of_group: dict[str, list[Tensor]] = {}
+        self._gradient_of_group: dict[str, list[Tensor]] = {}
+        self._columns: dict[str, dict[str, tuple[slice, tuple[int, ...]]]] = {group: {} for group in self.groups}
         self._arrays: dict[str, list[NDArray[np.float32]]] = {}
         everywhere: int | slice = slice(None)
         self._add(shapes, everywhere, 0)
         for name in shapes:
             self._of_group[name] = [self._tensors[name].detach()[g :: len(self.groups)] for g in range(len(groups))]
+            self._gradient_of_group[name] = [self._gradients[name][g :: len(self.groups)] for g in range(len(groups))]
             self._arrays[name] = [part.numpy() for part in self._of_group[name]]
         for group, more in own.items():
             self._add(more, self.groups.index(group), common)
@@ -60,6 +63,8 @@ class Parameters:
             theta, gradient = (block[:, group, columns] for block in (self.theta, self.gradient))
             self._tensors[name] = theta.view(-1, *shape).requires_grad_()
             self._tensors[name].grad = self._gradients[name] = gradient.view(-1, *shape)
+            for owner in self.groups if isinstance(group, slice) else [self.groups[group]]:
+                self._columns[owner][name] = columns, tuple(shape)
             start += _stored(shape)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -68,6 +73,14 @@ class Parameters:
     def gradient_of(self, name: str) -> Tensor:
         """The gradient of one tensor: a view of `gradient`."""
         return self._gradients[name]
+
+    def gradient_of_group(self, name: str, group: int) -> Tensor:
+        """A view [A, …] of one group's share of the gradient of a tensor that every group has."""
+        return self._gradient_of_group[name][group]
+
+    def tensors_of(self, row: Float[Tensor, "A P"], group: str) -> dict[str, Tensor]:
+        """Views [A, …] by name of rows that lie as a group's row of θ does: a direction in which it may move."""
+        return {name: row[:, columns].view(-1, *shape) for name, (columns, shape) in self._columns[group].items()}
 
     def of_group(self, name: str, group: int) -> Tensor:
         """A view [A, …] of one group's share of a tensor that every group has, without gradients."""

@@ -1,6 +1,6 @@
-"""One training of Stable-Baselines3's PPO with its default hyper-parameters, run in the peers' own environment.
+"""One training of Stable-Baselines3 or sb3-contrib with default hyper-parameters, run in the peers' own environment.
 
-    python stable_baselines3_ppo.py --env CartPole-v1 --envs 8 --steps 294912 --seed 0 [--evaluate-episodes 10]
+    python sb3.py ppo --env CartPole-v1 --envs 8 --steps 294912 --seed 0 [--evaluate-episodes 10]
 
 Prints one line of JSON for each evaluation (at the start and at every tenth of training, between a rollout and the
 next, as relook does), and at the end one with the seconds that `learn` took and the peak memory of the process.
@@ -13,11 +13,13 @@ import time
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
+from sb3_contrib import TRPO
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
+ALGORITHMS = {"ppo": PPO, "a2c": A2C, "trpo": TRPO}
 TENTHS = 10
 
 
@@ -50,6 +52,7 @@ class Evaluations(BaseCallback):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("algorithm", choices=ALGORITHMS)
     parser.add_argument("--env", required=True)
     parser.add_argument("--envs", type=int, default=1)
     parser.add_argument("--steps", type=int, required=True)
@@ -60,7 +63,7 @@ def main() -> None:
 
     torch.set_num_threads(asked.threads)
     env = make_vec_env(asked.env, n_envs=asked.envs, seed=asked.seed)
-    model = PPO("MlpPolicy", env, seed=asked.seed, device="cpu")
+    model = ALGORITHMS[asked.algorithm]("MlpPolicy", env, seed=asked.seed, device="cpu")
     iterations = asked.steps // (model.n_steps * asked.envs)
     if iterations < 1:
         raise SystemExit(f"expected at least {model.n_steps * asked.envs} steps, one iteration; found {asked.steps}")

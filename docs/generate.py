@@ -1,0 +1,116 @@
+"""Write the pages of docs/ that follow from the source: `python docs/generate.py`. A test finds them out of date."""
+
+import inspect
+import textwrap
+from dataclasses import fields
+from difflib import SequenceMatcher
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from relook.algorithms import ALGORITHMS
+from relook.cli.algorithms import presets
+
+DOCS = Path(__file__).parent
+NEIGHBOURS = (("reinforce", "vpg"), ("vpg", "a2c"), ("vpg", "trpo"), ("vpg", "ppo"))
+CONTEXT = 1
+"""Lines that two files share, shown around those that differ."""
+
+
+def presets_page() -> str:
+    return "\n\n".join(presets(known) for known in ALGORITHMS.values() if known.presets) + "\n"
+
+
+def side_by_side_page() -> str:
+    lines = [
+        "# Side by side",
+        "",
+        "What an algorithm changes in the one that it grew from: hyper-parameters, metrics and code, taken from the",
+        "files themselves. Both files have the same order, so that what is not shown here is the same in both.",
+        "Made by `python docs/generate.py`.",
+        "",
+        *(f"- [From {old} to {new}](#from-{old}-to-{new})" for old, new in NEIGHBOURS),
+    ]
+    for old, new in NEIGHBOURS:
+        lines += ["", *comparison(old, new)]
+    return "\n".join(lines) + "\n"
+
+
+def comparison(old: str, new: str) -> list[str]:
+    """Two algorithms' files as Markdown."""
+    modules = [import_module(f"relook.algorithms.{name}") for name in (old, new)]
+    lines = [f"## From {old} to {new}", ""]
+    for name, module in zip((old, new), modules, strict=True):
+        lines.append(f"- **{name}**: {(module.__doc__ or '').splitlines()[0]}")
+    lines += ["", *hyperparameters(old, new, modules), "", *metrics(modules), ""]
+    left, right = (functions(module) for module in modules)
+    alike = [name for name in right if left.get(name) == right[name]]
+    for name, code in right.items():
+        if name not in left:
+            lines += [f"### `{name}`, only in {new}", "", "```python", *code, "```", ""]
+        elif name not in alike:
+            lines += [
+                f"### `{name if name != MAIN else f'{old}` and `{new}'}`",
+                "",
+                *columns(left[name], code, old, new),
+            ]
+    if gone := [name for name in left if name not in right]:
+        lines += [f"Only in {old}: {', '.join(f'`{name}`' for name in gone)}.", ""]
+    if alike:
+        lines += [f"The same in both: {', '.join(f'`{name}`' for name in alike)}.", ""]
+    return lines[:-1]
+
+
+def hyperparameters(old: str, new: str, modules: list[ModuleType]) -> list[str]:
+    """Those that only one file has, and those with another default."""
+    defaults: list[dict[str, Any]] = [{f.name: f.default for f in fields(module.Config)} for module in modules]
+    lines = [f"| hyper-parameter | {old} | {new} |", "|---|---|---|"]
+    for name in {**defaults[0], **defaults[1]}:
+        cells = [str(of[name]) if name in of else "" for of in defaults]
+        if cells[0] != cells[1]:
+            lines.append(f"| `{name}` | {cells[0]} | {cells[1]} |")
+    return lines
+
+
+def metrics(modules: list[ModuleType]) -> list[str]:
+    old, new = (module.METRICS for module in modules)
+    more, fewer = [name for name in new if name not in old], [name for name in old if name not in new]
+    lines = []
+    if more:
+        lines.append(f"It also logs {', '.join(f'`{name}`' for name in more)}.")
+    if fewer:
+        lines.append(f"It does not log {', '.join(f'`{name}`' for name in fewer)}.")
+    return lines
+
+
+MAIN = "the algorithm"
+
+
+def functions(module: ModuleType) -> dict[str, list[str]]:
+    """The source lines of a file's functions, by name; the algorithm's own function is called `MAIN`."""
+    own, found = module.__name__.rpartition(".")[2], {}
+    for name, value in vars(module).items():
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+            found[MAIN if name == own else name] = inspect.getsource(value).rstrip().splitlines()
+    return found
+
+
+def columns(left: list[str], right: list[str], old: str, new: str) -> list[str]:
+    """The places in which two functions differ, beside each other."""
+    lines = ["<table>", f"<tr><th>{old}.py</th><th>{new}.py</th></tr>"]
+    for group in SequenceMatcher(None, left, right, autojunk=False).get_grouped_opcodes(CONTEXT):
+        cells = [left[group[0][1] : group[-1][2]], right[group[0][3] : group[-1][4]]]
+        lines.append("<tr>")
+        for cell in cells:
+            lines += ["<td>", "", "```python", *textwrap.dedent("\n".join(cell)).splitlines(), "```", "", "</td>"]
+        lines.append("</tr>")
+    return [*lines, "</table>", ""]
+
+
+PAGES = {"presets.md": presets_page, "side-by-side.md": side_by_side_page}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
