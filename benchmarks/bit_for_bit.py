@@ -79,15 +79,17 @@ def main() -> int:
     ):
         always, sometimes = ALGORITHMS[algorithm]
         settings = {**always, **(sometimes if option else {}), **NORMALISED[normalised], **SIZES[sizes]}
-        if "minibatch" not in {f.name for f in fields(registered(algorithm).config)}:
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(registered(algorithm).config)}
+        if "minibatch" not in defaults:
             del settings["minibatch"]
         [alone] = digests(algorithm, environment, (3,), 1, **settings)
         rate = "value_learning_rate" if algorithm == "trpo" else "learning_rate"
         # The second learning rate trains ten more agents in the same population; the default one comes first.
+        rates = [defaults[rate], 10 * defaults[rate]]
         others = (
             digests(algorithm, environment, TEN, 1, **settings)[0],
             digests(algorithm, environment, (7, 3, 0, 9), 1, **settings)[0],
-            digests(algorithm, environment, TEN, 1, **{rate: [1e-3, 1e-2]}, **settings)[0],
+            digests(algorithm, environment, TEN, 1, **{rate: rates}, **settings)[0],
             digests(algorithm, environment, TEN, 2, **settings)[0],
         )
         different += sum(other != alone for other in others)
