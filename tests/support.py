@@ -134,6 +134,8 @@ def state_of(actor_critic: ActorCritic, position: int) -> dict[str, bytes]:
 class Still:
     """An actor-critic that always does 0, and has learned `nothing`."""
 
+    stochastic = True
+
     def __init__(self, nothing: Tensor) -> None:
         self.settings: dict[str, Any] = {}
         self._nothing = nothing

@@ -25,8 +25,8 @@ from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces, 
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
 from relook.population import Agent, Agents
-from relook.population.hyperparameters import anneals, check, check_change, names
-from relook.runs import checkpoints
+from relook.population.hyperparameters import check, check_change, names, planned
+from relook.runs import checkpoints, segments
 from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
 from relook.runs.unit import LOGS, settle, whole_iterations
@@ -582,7 +582,10 @@ def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mappi
 
     directory = _new_directory(Path(out) if out is not None else None, f"{run.path.name}-fork")
     for unit, point in points.items():
-        checkpoints.copy(point, run.unit_directory(unit), directory / "units" / str(unit), LOGS)
+        own, other = run.unit_directory(unit), directory / "units" / str(unit)
+        checkpoints.copy(point, own, other, LOGS)
+        if point is not None:
+            segments.copy(segments.recorded(point.record), own / segments.REPLAY, other / segments.REPLAY)
     ancestor = {"run": str(run.path.resolve()), "created": run.record["created"], "at": at}
     record = {**run.record, "ancestor": ancestor, "pending": {"at": at, "hyperparameters": dict(hyperparameters)}}
     record.pop("horizons", None)
@@ -605,9 +608,9 @@ def _branched(run: Run) -> Run:
 
 
 def annealed(run: Run) -> list[str]:
-    """The hyper-parameters that fall over the whole of this run's training, for any of its agents."""
+    """The hyper-parameters that change over the whole of this run's training, for any of its agents."""
     config = algorithm(run.algorithm).config
-    found = [anneals(config(**_typed(config, agent.hyperparameters))) for agent in run.agents]
+    found = [planned(config(**_typed(config, agent.hyperparameters))) for agent in run.agents]
     return sorted({name for own in found for name in own})
 
 

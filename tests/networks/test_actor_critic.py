@@ -13,7 +13,7 @@ from torch.distributions import Categorical, Normal
 
 from relook.envs import ActionSpace, ObservationSpace, Spaces
 from relook.errors import RelookError
-from relook.networks import MLP, ActorCritic
+from relook.networks import MLP, ActorCritic, from_settings
 from relook.networks.mlp import Backward
 from relook.population import Agent, Agents, Parameters
 from relook.population.parameters import Shapes
@@ -298,7 +298,7 @@ def test_settings_build_the_same_networks_again(space: gym.Space[Any]) -> None:
     first = built(space, **asked)
     assert first.settings == asked
     both = Spaces(ObservationSpace(OBSERVATIONS), ActionSpace(space))
-    second = ActorCritic.from_settings(both, THREE, {**first.settings, "hidden": [7, 9]})
+    second = from_settings("ActorCritic", both, THREE, {**first.settings, "hidden": [7, 9]})
     assert second.settings == asked
     state, again = first.state(), second.state()
     assert state.keys() == again.keys()
@@ -311,9 +311,9 @@ def test_settings_build_the_same_networks_again(space: gym.Space[Any]) -> None:
 def test_settings_that_describe_nothing_are_refused(change: dict[str, object]) -> None:
     both = Spaces(ObservationSpace(OBSERVATIONS), ActionSpace(ACTIONS["box"]))
     with pytest.raises(RelookError, match="expected"):
-        ActorCritic.from_settings(both, population(0), {**built().settings, **change})
-    with pytest.raises(RelookError, match="expected the settings of an actor-critic"):
-        ActorCritic.from_settings(both, population(0), {})
+        from_settings("ActorCritic", both, population(0), {**built().settings, **change})
+    with pytest.raises(RelookError, match="expected the settings of networks"):
+        from_settings("ActorCritic", both, population(0), {})
 
 
 def test_the_relative_distance_is_over_all_groups_and_each_agents_own() -> None:

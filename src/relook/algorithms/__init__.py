@@ -72,6 +72,10 @@ ALGORITHMS = {
         Algorithm("a2c", "Advantage actor-critic (synchronous, n-step): on-policy, any action space"),
         Algorithm("trpo", "Trust region policy optimisation, or natural policy gradient: on-policy, any action space"),
         Algorithm("ppo", "Proximal Policy Optimisation (clipped): on-policy, any action space"),
+        Algorithm("dqn", "Deep Q-learning, double, dueling and n-step on request: off-policy, one discrete choice"),
+        Algorithm("ddpg", "Deep deterministic policy gradient: off-policy, continuous actions with bounds"),
+        Algorithm("td3", "Twin delayed DDPG: off-policy, continuous actions with bounds"),
+        Algorithm("sac", "Soft actor-critic: off-policy, continuous actions with bounds"),
     )
 }
 """Files are imported when they are first used, so that asking what there is needs no torch."""

@@ -210,4 +210,8 @@ PRESETS: dict[str, dict[str, Preset]] = {
             ),
         ),
     },
+    "dqn": {},
+    "ddpg": {},
+    "td3": {},
+    "sac": {},
 }

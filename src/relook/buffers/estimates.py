@@ -51,15 +51,22 @@ def rollout_diagnostics(
     of raw reward.
     """
     value, target = estimates.value.flatten(1), estimates.target.flatten(1)
-    saturation = torch.full_like(scale, torch.nan)
-    if isinstance(spaces.action.kind, Continuous) and spaces.action.bounded.any():
-        middle, half, bounded = map(torch.from_numpy, (spaces.action.middle, spaces.action.half, spaces.action.bounded))
-        reach = ((action - middle) / half)[..., bounded].abs()
-        saturation = (reach >= 0.99).float().flatten(1).mean(1)
     return {
         "explained_variance": explained_variance(value, target),
         "value_bias": value_bias(value, target),
         "value": value.mean(1) * scale,
-        "saturation": saturation,
+        "saturation": saturation(action, spaces),
         "reward_scale": scale,
     }
+
+
+def saturation(action: Tensor, spaces: Spaces) -> Float[Tensor, " A"]:
+    """The share of the bounded components of actions [A, …, width] that are at or beyond 99 % of the way to a bound.
+
+    NaN if no component has bounds.
+    """
+    if not isinstance(spaces.action.kind, Continuous) or not spaces.action.bounded.any():
+        return torch.full((len(action),), torch.nan)
+    middle, half, bounded = map(torch.from_numpy, (spaces.action.middle, spaces.action.half, spaces.action.bounded))
+    reach = ((action - middle) / half)[..., bounded].abs()
+    return (reach >= 0.99).float().flatten(1).mean(1)

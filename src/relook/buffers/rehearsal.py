@@ -2,11 +2,14 @@
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from relook.buffers.replay import Batch
 from relook.buffers.rollout import Rollout
-from relook.envs import Spaces, Transition
+from relook.envs import Choices, Spaces, Transition
+from relook.formulas.shapes import expand
 from relook.population import Agents, RewardScaler
 from relook.population.hyperparameters import Hyperparameters
 
@@ -54,3 +57,17 @@ def made_up(
     scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
     ac.observe(rollout.observation.flatten(1, 2))
     return rollout, scaler(rollout.reward)
+
+
+def made_up_batch(agents: Agents, spaces: Spaces, size: int, h: Hyperparameters) -> Batch:
+    """A batch of random numbers, as if it came from a replay."""
+    seen = agents.normal("rehearse", 0, (2, size, spaces.observation.size))
+    drawn = agents.uniform("rehearse", 1, (size, spaces.action.width))
+    if isinstance(spaces.action.kind, Choices):
+        action = (drawn * torch.tensor(spaces.action.kind.sizes)).long()
+    else:
+        middle, half = (torch.from_numpy(x.astype("float32")) for x in (spaces.action.middle, spaces.action.half))
+        action = middle + half * (2 * drawn - 1)
+    reward = agents.normal("rehearse", 2, (size,))
+    terminated = agents.uniform("rehearse", 3, (size,)) < 0.1
+    return Batch(seen[:, 0], action, reward, seen[:, 1], terminated, expand(h.discount, 2).expand(-1, size))

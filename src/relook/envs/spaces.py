@@ -28,6 +28,8 @@ class ObservationSpace:
         self.space = space
         self.size = spaces.flatdim(space)
         self.one_hot: NDArray[np.bool_] = _one_hot(space)
+        self.stored = _stored(space)
+        """The smallest type that holds its numbers, for who keeps many of them: float32 or less."""
         self._kind, self._start, self._shape = "other", 0, space.shape
         if isinstance(space, spaces.Discrete):
             self._kind, self._start = "discrete", int(space.start)
@@ -49,6 +51,22 @@ class ObservationSpace:
             row[int(observation) - self._start] = 1.0
         else:
             row[:] = np.asarray(spaces.flatten(self.space, observation))
+
+
+def _stored(space: gym.Space[Any]) -> np.dtype[Any]:
+    match space:
+        case spaces.Dict():
+            parts = [_stored(part) for part in space.spaces.values()]
+        case spaces.Tuple():
+            parts = [_stored(part) for part in space.spaces]
+        case spaces.Discrete() | spaces.MultiDiscrete() | spaces.MultiBinary():
+            parts = [np.dtype(np.uint8)]  # zeros and ones
+        case spaces.Box() if space.dtype in (np.uint8, np.int8, np.int16, np.float16):
+            parts = [np.dtype(space.dtype)]
+        case _:
+            parts = [np.dtype(np.float32)]
+    together = np.result_type(*parts)
+    return together if together.itemsize < 4 else np.dtype(np.float32)
 
 
 def _one_hot(space: gym.Space[Any]) -> NDArray[np.bool_]:
@@ -136,3 +154,15 @@ class ActionSpace:
             out = action + np.ravel(self._start)
         shaped: NDArray[Any] = out.astype(self.dtype).reshape(*action.shape[:-1], *self.shape)
         return shaped
+
+
+def check_bounded(algorithm: str, actions: ActionSpace) -> None:
+    """Raise `WrongRequest` for actions other than continuous ones with finite bounds."""
+    if isinstance(actions.kind, Choices):
+        other = "dqn or ppo" if len(actions.kind.sizes) == 1 else "ppo"
+        raise WrongRequest(f"{algorithm} needs continuous actions, Box; found {actions.space}; use {other}")
+    if not actions.bounded.all():
+        raise WrongRequest(
+            f"{algorithm} needs actions with finite bounds, which its policy stays in; found {actions.space}; use ppo, "
+            f"or give the environment bounds"
+        )

@@ -109,3 +109,41 @@ def gaussian_kl(
     moved = (old_mean - mean) * (-log_std).exp()
     # expm1 keeps the difference of nearly equal σ, of which the terms are nearly ½ each.
     return 0.5 * (torch.expm1(ratio) - ratio + moved.square()).sum(-1)
+
+
+# A squashed Gaussian: u = mean + σ ε with standard normal ε, and the action a = middle + half tanh(u), which stays
+# inside its bounds. Its density follows from the change of variables, da/du = half (1 - tanh² u) (Haarnoja et al. 2018,
+# arXiv:1812.05905, Appendix C).
+
+
+def squashed_log_prob(
+    u: Float[Tensor, "*batch d"],
+    noise: Float[Tensor, "*batch d"],
+    log_std: Float[Tensor, "*batch d"],
+    half: Float[Tensor, " d"],
+) -> Float[Tensor, "*batch"]:
+    """Log density of the action middle + half tanh(u), where u = mean + σ `noise`, in units of the action.
+
+    log(1 - tanh² u) is written as 2 (log 2 - |u| - log(1 + e^(-2|u|))), which keeps its digits where tanh is nearly ±1.
+    """
+    reach = u.abs()
+    log_slope = 2 * (log(2) - reach - torch.log1p(torch.exp(-2 * reach)))
+    return -(0.5 * noise.square() + log_std + log_slope + half.log()).sum(-1) - 0.5 * log(2 * pi) * u.shape[-1]
+
+
+def squashed_slopes(
+    squashed: Float[Tensor, "*batch d"],
+    noise: Float[Tensor, "*batch d"],
+    std: Float[Tensor, "*batch d"],
+    half: Float[Tensor, " d"],
+    by_action: Float[Tensor, "*batch d"],
+    by_log_prob: Float[Tensor, "*batch"],
+) -> tuple[Float[Tensor, "*batch d"], Float[Tensor, "*batch d"]]:
+    """∂L/∂mean and ∂L/∂log σ of an action that was drawn with this noise, from ∂L/∂a and ∂L/∂log p(a).
+
+    `squashed` is tanh(u). The noise stands still (the reparametrisation trick): ∂a/∂u = half (1 - tanh² u),
+    ∂ log p/∂u = 2 tanh(u); ∂u/∂mean = 1, ∂u/∂log σ = σ ε; and log p holds -log σ itself.
+    """
+    weight = by_log_prob.unsqueeze(-1)
+    by_u = by_action * half * (1 - squashed.square()) + 2 * squashed * weight
+    return by_u, by_u * std * noise - weight

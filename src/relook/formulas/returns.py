@@ -59,3 +59,25 @@ def reward_to_go(
         following = reward[:, t] + gamma[:, 0] * torch.where(end[:, t], beyond[:, t], following)
         total[:, t] = following
     return total
+
+
+def td_target(
+    reward: Float[Tensor, "A B"],
+    next_value: Float[Tensor, "A B"],
+    terminated: Bool[Tensor, "A B"],
+    discount: Float[Tensor, "A B"],
+) -> Float[Tensor, "A B"]:
+    """R + γ V(s'), with V(s') = 0 after a termination (Watkins & Dayan 1992; Sutton & Barto 2018, Eq. 6.8).
+
+    `next_value` is the value of the state that was reached: at an end the final state, so that a truncation keeps its
+    bootstrap. Over m steps, `reward` is r₀ + γ r₁ + … + γᵐ⁻¹ rₘ₋₁, and `discount` γᵐ (Eq. 7.1).
+    """
+    return reward + discount * torch.where(terminated, 0.0, next_value)
+
+
+def squared_error(
+    q: Float[Tensor, "A G B"], target: Float[Tensor, "A B"]
+) -> tuple[Float[Tensor, "A G B"], Float[Tensor, "A G B"]]:
+    """(Q - y)² of G critics with one target, and the slope by Q of its mean over samples, summed over the critics."""
+    error = q - target.unsqueeze(1)
+    return error.square(), error * (2 / error.shape[2])

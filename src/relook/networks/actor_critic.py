@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relook.envs import Spaces
-from relook.errors import RelookError, WrongRequest
+from relook.errors import WrongRequest
 from relook.networks.mlp import MLP, Backward, Linearised
 from relook.networks.policies import policy_for
 from relook.population import Agents, ObservationNormaliser, Parameters, Shapes, restore
@@ -118,6 +118,9 @@ class ActorCritic:
     pass through a running normaliser that moves only when `observe` is called.
     """
 
+    stochastic = True
+    """Whether drawing an action is another way to act than taking the most probable one."""
+
     def __init__(
         self,
         spaces: Spaces,
@@ -157,30 +160,6 @@ class ActorCritic:
         self.policy.initialise(self.parameters)
         one_hot = torch.from_numpy(spaces.observation.one_hot)
         self.normaliser = ObservationNormaliser(len(agents), one_hot) if normalise else None
-
-    @classmethod
-    def from_settings(
-        cls,
-        spaces: Spaces,
-        agents: Agents,
-        settings: Mapping[str, Any],
-        actor_critic: "Callable[..., ActorCritic] | None" = None,
-    ) -> "ActorCritic":
-        """Build what a run's record describes, with the function that it was trained with if that was another.
-
-        Raises `RelookError` if the record describes nothing that can be built.
-        """
-        try:
-            return (actor_critic or cls)(
-                spaces,
-                agents,
-                hidden=tuple(int(width) for width in settings["hidden"]),
-                activation=str(settings["activation"]),
-                initial_log_std=float(settings["initial_log_std"]),
-                normalise=bool(settings["normalise"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RelookError(f"expected the settings of an actor-critic; found {settings!r} ({error!r})") from error
 
     def observe(self, observation: Float[Tensor, "A B D"]) -> None:
         """Let the normaliser see a batch of raw observations."""

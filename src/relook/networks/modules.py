@@ -113,12 +113,14 @@ class ModuleNetworks:
         return tuple(output.detach() for output in outputs), backward
 
     def linearised(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Linearised:
+        x = x.detach().requires_grad_()
         output = self._outputs(parameters, group, x)
 
         def backward(slope: Tensor) -> None:
             for name in self.own[group]:
                 parameters.gradient_of(name).zero_()
-            torch.autograd.backward(output, slope, retain_graph=True)
+            leaves = [parameters[name] for name in self.own[group]]
+            torch.autograd.backward(output, slope, retain_graph=True, inputs=leaves)
 
         def forward(direction: Mapping[str, Tensor]) -> Tensor:
             # uᵀ J is linear in u: its slope by u, along the direction, is J v. Every layer with a way back can do that.
@@ -126,7 +128,10 @@ class ModuleNetworks:
             slopes = torch.autograd.grad(output, [parameters[name] for name in names], u, create_graph=True)
             return torch.autograd.grad(slopes, u, [direction[name] for name in names])[0]
 
-        return Linearised(output.detach(), backward, forward)
+        def by_input(slope: Tensor) -> Tensor:
+            return torch.autograd.grad(output, x, slope, retain_graph=True)[0]
+
+        return Linearised(output.detach(), backward, forward, by_input)
 
     @torch.no_grad()
     def one(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A B O"]:

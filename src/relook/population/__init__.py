@@ -8,6 +8,7 @@ from relook.population.parameters import Parameters, Shapes
 from relook.population.randomness import reset_seed, stream
 from relook.population.selfcheck import agents_are_independent, single_threaded
 from relook.population.state import restore
+from relook.population.target import Target
 
 __all__ = [
     "Adam",
@@ -20,6 +21,7 @@ __all__ = [
     "RewardScaler",
     "Shapes",
     "Stop",
+    "Target",
     "agents_are_independent",
     "linear",
     "linear_slope_by_input",

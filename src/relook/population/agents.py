@@ -78,5 +78,9 @@ class Agents(Sequence[Agent]):
         """The numbers 0 … n-1 in random order."""
         return self._draw(purpose, block, lambda rng: rng.permutation(n))
 
+    def integers(self, purpose: str, block: int, shape: tuple[int, ...], high: int) -> Int[Tensor, "A ..."]:
+        """Integers from 0 to `high` - 1, all with the same probability."""
+        return self._draw(purpose, block, lambda rng: rng.integers(high, size=shape))
+
     def _draw(self, purpose: str, block: int, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack([draw(stream(agent.seed, purpose, block)) for agent in self._agents]))

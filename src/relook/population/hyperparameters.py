@@ -27,13 +27,23 @@ class Preset:
 
 
 def numeric(
-    default: float, meaning: str, *, above: float = -math.inf, low: float = -math.inf, high: float = math.inf
+    default: float,
+    meaning: str,
+    *,
+    above: float = -math.inf,
+    low: float = -math.inf,
+    high: float = math.inf,
+    of_training: bool = False,
 ) -> Any:
     """A number that each agent may have its own of: several values train side by side in one population.
 
-    Values lie in [low, high] and above `above`.
+    Values lie in [low, high] and above `above`. `of_training` marks a share of the whole training.
     """
-    return field(default=default, metadata={"kind": "numeric", "meaning": meaning, "limits": (above, low, high)})
+    limits = (above, low, high)
+    return field(
+        default=default,
+        metadata={"kind": "numeric", "meaning": meaning, "limits": limits, "of_training": of_training},
+    )
 
 
 def structural(
@@ -101,6 +111,11 @@ def check_minibatch(size: int, samples: int) -> None:
 def anneals(config: Any) -> tuple[str, ...]:
     """The numeric hyper-parameters that fall linearly to 0 while agents train: those `x` for which `anneal_x` is on."""
     return tuple(name for name in names(type(config), "numeric") if getattr(config, f"anneal_{name}", False))
+
+
+def planned(config: Any) -> tuple[str, ...]:
+    """The numeric hyper-parameters whose effect depends on how long the whole training is."""
+    return anneals(config) + tuple(f.name for f in fields(config) if f.metadata.get("of_training"))
 
 
 def _is_a(value: Any, kind: Any) -> bool:

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from relook.population.state import restore
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 ALIGNMENT = 16
@@ -38,6 +40,7 @@ class Parameters:
         """`shapes`: what every group has; `own`: what one group has beside it, by the group's name."""
         self.groups = tuple(groups)
         own = own or {}
+        self._shapes, self._own = shapes, own
         common = sum(map(_stored, shapes.values()))
         width = common + max(sum(map(_stored, own.get(group, {}).values())) for group in self.groups)
         self.theta: Float[Tensor, "A G P"] = torch.zeros(agents, len(self.groups), width)
@@ -67,6 +70,12 @@ class Parameters:
                 self._columns[owner][name] = columns, tuple(shape)
             start += _stored(shape)
 
+    def copy(self) -> "Parameters":
+        """The same numbers in memory of their own."""
+        other = Parameters(len(self.theta), self.groups, self._shapes, self._own)
+        other.theta.copy_(self.theta)
+        return other
+
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
 
@@ -92,6 +101,14 @@ class Parameters:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
+
+    def state(self) -> dict[str, Tensor]:
+        """θ [A, G, P]."""
+        return {"theta": self.theta}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
+        restore(self.state(), state)
 
     @torch.no_grad()
     def set(self, name: str, value: Tensor) -> None:

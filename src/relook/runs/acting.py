@@ -1,32 +1,37 @@
 """Agents of a finished run: to act with, and to evaluate again."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces
 from relook.errors import RelookError, WrongRequest
-from relook.networks import ActorCritic
+from relook.networks import from_settings
 from relook.population import Agent, Agents, single_threaded
-from relook.runs.evaluation import Evaluation
+from relook.runs.evaluation import Acts, Evaluation
 from relook.runs.reading import Run
 
 AT_ONCE = 20
 """Fresh episodes of one agent that are played side by side, each in an environment of its own."""
 
 
-def _load(
-    run: Run, unit: int, spaces: Spaces, positions: list[int], make: Callable[..., ActorCritic] | None
-) -> ActorCritic:
+class ActsAndLoads(Acts, Protocol):
+    """What is needed of a run's networks."""
+
+    def load(self, state: dict[str, torch.Tensor]) -> None: ...
+
+
+def _load(run: Run, unit: int, spaces: Spaces, positions: list[int], make: Callable[..., Any] | None) -> ActsAndLoads:
     """The networks of some agents of a unit, by their positions in it."""
-    settings = run.unit_events(unit).get("networks", {}).get("settings")
+    networks = run.unit_events(unit).get("networks", {})
+    settings = networks.get("settings")
     if not isinstance(settings, dict):
         raise RelookError(f"expected the settings of networks in the events of unit {unit} of {run.path}; found none")
     stored = run.parameters(unit)
     agents = Agents([Agent(position, 0) for position in positions])
-    actor_critic = ActorCritic.from_settings(spaces, agents, settings, make)
+    actor_critic: ActsAndLoads = from_settings(networks.get("kind"), spaces, agents, settings, make)
     actor_critic.load({name: torch.from_numpy(tensor[positions]) for name, tensor in stored.items()})
     return actor_critic
 
@@ -45,9 +50,7 @@ def _check_spaces(run: Run, spec: EnvironmentSpec, found: Spaces) -> None:
 class TrainedAgent:
     """One agent of a run. `act` takes an observation as the environment gives it and returns an action for it."""
 
-    def __init__(
-        self, run: Run, index: int, spec: EnvironmentSpec, make: Callable[..., ActorCritic] | None = None
-    ) -> None:
+    def __init__(self, run: Run, index: int, spec: EnvironmentSpec, make: Callable[..., Any] | None = None) -> None:
         """`make` is the `actor_critic` function that the run was trained with, unless that was ours."""
         found = [agent for agent in run.agents if agent.agent == index]
         if not found:
@@ -85,7 +88,7 @@ def evaluate(
     episodes: int,
     *,
     deterministic: bool = True,
-    make: Callable[..., ActorCritic] | None = None,
+    make: Callable[..., Any] | None = None,
 ) -> Iterator[tuple[int, list[float]]]:
     """Play fresh episodes with every agent of a run, and yield its number with their returns.
 

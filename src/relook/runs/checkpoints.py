@@ -15,7 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from relook.errors import RelookError
-from relook.runs.files import MOST_BYTES, no_link, plain, sync
+from relook.runs.files import MOST_BYTES, no_link, plain, read_json, sync
 
 SCHEMA = 1
 MANIFEST, TENSORS, RECORD = "manifest.json", "tensors.safetensors", "record.json"
@@ -100,6 +100,16 @@ def newest(
         else:
             return found, passed_over
     return None, passed_over
+
+
+def records(directory: Path) -> list[Mapping[str, Any]]:
+    """The records of all checkpoints that have one: what they need beside their own files."""
+    found = []
+    for steps in steps_of(directory):
+        path = _path(directory, steps) / RECORD
+        if no_link(path).is_file():
+            found.append(read_json(path))
+    return found
 
 
 def newest_until(directory: Path, steps: int) -> Checkpoint | None:

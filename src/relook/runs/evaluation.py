@@ -5,10 +5,12 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.envs import Environments, EnvironmentSpec, Episode
+from relook.formulas.diagnostics import monte_carlo_bias
 from relook.population import Agents
 
 NOISE_BLOCK = 64
@@ -46,6 +48,8 @@ class Evaluation:
         count = episodes * len(modes)
         self.values: NDArray[np.float32] = np.zeros((0, len(agents), count), dtype=np.float32)
         """Of the last evaluation: V(s) [step, A, environment] of what was acted on."""
+        self._rewards: NDArray[np.float32] = self.values
+        self._played: list[Episode] = []
         self.envs = Environments(spec, agents, count, purpose=purpose, autoreset=False, slot=lambda n: n % episodes)
 
     def __call__(
@@ -55,7 +59,7 @@ class Evaluation:
 
         `value` [A, N, D] → [A, N] estimates V(s) of what is acted on; what it says is kept in `values`.
         """
-        envs, values = self.envs, []
+        envs, values, rewards = self.envs, [], []
         envs.reset()
         noise = torch.empty(0)
         for t in range(LONGEST):
@@ -72,13 +76,27 @@ class Evaluation:
             ]
             if value is not None:
                 values.append(value(envs.observation).numpy())
-            envs.step(torch.cat(actions, 1))
+            rewards.append(envs.step(torch.cat(actions, 1)).reward.numpy().copy())
             if envs.resting.all():
                 break
         self.values = np.stack(values) if values else self.values[:0]
+        self._rewards = np.stack(rewards)
         envs.cut()
         played = sorted(envs.finished_episodes(), key=lambda episode: (episode.agent, episode.environment))
+        self._played = played
         return [
             (deterministic, [episode for episode in played if episode.environment // self._episodes == m])
             for m, deterministic in enumerate(self._modes)
         ]
+
+    def bias(self, discount: Float[Tensor, " A"]) -> Float[Tensor, " A"]:
+        """How much the values of the last evaluation's first mode lay above the discounted returns that came."""
+        own = slice(self._episodes)
+        length = torch.zeros(len(self._agents), self._episodes, dtype=torch.int64)
+        terminated = torch.zeros(len(self._agents), self._episodes, dtype=torch.bool)
+        for episode in self._played:
+            if episode.environment < self._episodes:
+                length[episode.agent, episode.environment] = episode.length
+                terminated[episode.agent, episode.environment] = episode.ending == "terminated"
+        value, reward = (torch.from_numpy(x[:, :, own]) for x in (self.values, self._rewards))
+        return monte_carlo_bias(value, reward, length, terminated, discount)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from math import isfinite
 from types import FrameType, TracebackType
 from typing import IO, Any, Protocol, Self
@@ -24,12 +25,13 @@ from torch import Tensor
 from relook.envs import Environments, Episode, replays_exactly
 from relook.errors import RelookError, WrongRequest
 from relook.population import Agents, Stop, agents_are_independent, single_threaded
-from relook.runs import checkpoints
+from relook.runs import checkpoints, segments
 from relook.runs.checkpoints import CHECKPOINTS, Checkpoint
 from relook.runs.evaluation import Acts, Evaluation
 from relook.runs.files import LineWriter, lock, no_link, plain, read_lines, write_whole
 from relook.runs.metrics import COMMON, Metric
 from relook.runs.reading import parameters_sha256
+from relook.runs.segments import REPLAY, Segment
 from relook.runs.work import Work
 
 PARAMETERS = "parameters.safetensors"
@@ -50,12 +52,25 @@ class Keeps(Protocol):
     def load(self, state: dict[str, Tensor]) -> None: ...
 
 
+class Experience(Protocol):
+    """Something so large that a checkpoint holds only what is new of it: the last `length` steps of a replay."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def oldest(self) -> int: ...
+    def written_between(self, first: int, last: int) -> dict[str, Tensor]: ...
+    def put_back(self, first: int, stored: Mapping[str, Tensor]) -> None: ...
+
+
 class ActsAndKeeps(Acts, Keeps, Protocol):
     """What a unit needs of an actor-critic."""
 
     def value(self, observation: Tensor) -> Tensor: ...
     @property
     def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def stochastic(self) -> bool: ...
 
 
 def settle(work: Work) -> tuple[Checkpoint | None, list[str]]:
@@ -93,6 +108,7 @@ def _check(record: Mapping[str, Any], work: Work) -> None:
         found = path.stat().st_size if path.exists() else 0
         if found < size:
             raise RelookError(f"expected {path} to have {size} bytes, as at its checkpoint; found {found}")
+    segments.check(work.directory / REPLAY, segments.recorded(record))
 
 
 def _stops(record: Mapping[str, Any]) -> dict[int, Stop]:
@@ -123,6 +139,9 @@ class Unit:
         self._told: set[int] = set()
         self._interrupted = False
         self._kept: dict[str, Keeps] = {}
+        self._replay: Experience | None = None
+        self._segments: list[Segment] = []
+        self._q_bias: list[float | None] = [None] * len(work.agents)
         self._value_scale: NDArray[np.floating] = np.ones(len(work.agents))
 
     def __enter__(self) -> Self:
@@ -189,16 +208,25 @@ class Unit:
         if self._grades != before:
             self._events.write([{"event": "checked", **self._grades}])
 
-    def start(self, actor_critic: ActsAndKeeps, environments: Environments | None = None, **others: Keeps) -> None:
+    def start(
+        self,
+        actor_critic: ActsAndKeeps,
+        environments: Environments | None = None,
+        replay: Experience | None = None,
+        **others: Keeps,
+    ) -> None:
         """Say what the unit evaluates and what survives a power cut: be where the checkpoint was, if there is one.
 
         `actor_critic` is what is evaluated, and whose parameters are kept at the end; `environments` are those that it
-        learns in. Without a checkpoint the first evaluation comes here, before the first step.
+        learns in, `replay` what it learns from. Without a checkpoint the first evaluation comes here, before the first
+        step.
         """
-        self._actor_critic, self._environments = actor_critic, environments
+        self._actor_critic, self._environments, self._replay = actor_critic, environments, replay
         self._kept = {"actor_critic": actor_critic, **others}
         if self.work.evaluate_episodes:
-            self._evaluation = Evaluation(self.work.environment, self.agents, self.work.evaluate_episodes)
+            modes = (True, False) if actor_critic.stochastic else (True,)
+            episodes = self.work.evaluate_episodes
+            self._evaluation = Evaluation(self.work.environment, self.agents, episodes, modes=modes)
         networks = {"event": "networks", "kind": type(actor_critic).__name__, "settings": actor_critic.settings}
         if self._point is None or plain(networks) not in read_lines(self.work.directory / "events.jsonl"):
             self._events.write([networks])
@@ -221,6 +249,10 @@ class Unit:
             self.agents.stop(a, stop)
         for name, keeps in self._kept.items():
             keeps.load(_under(name, point.tensors))
+        self._q_bias = record["q_bias"]
+        if self._replay is not None:
+            self._segments = segments.recorded(record)
+            segments.read(self.work.directory / REPLAY, self._segments, self._replay.put_back)
         if self._environments is not None:
             exact = self._grades["replay"] == "exact"
             given_up = self._environments.load(_under("environments", point.tensors), replay=exact)
@@ -244,11 +276,13 @@ class Unit:
             "iteration": self._done,
             "evaluated": self._evaluated,
             "told": sorted(self._told),
+            "q_bias": self._q_bias,
             "stopped": {str(a): asdict(stop) for a, stop in self.agents.stopped.items()},
             "logs": {name: (directory / name).stat().st_size for name in LOGS},
             "elapsed": time.perf_counter() - self._began,
         }
         try:
+            record[REPLAY] = segments.as_record(self._save_replay())
             checkpoints.write(directory / CHECKPOINTS, Checkpoint(steps, tensors, record))
         except OSError as error:
             whole = next(iter(checkpoints.steps_of(directory / CHECKPOINTS)), None)
@@ -258,6 +292,21 @@ class Unit:
                 f"room, and relook resume goes on from there"
             ) from error
         checkpoints.prune(directory / CHECKPOINTS, self._milestones())
+        if self._replay is not None:
+            needed = [segments.recorded(kept) for kept in checkpoints.records(directory / CHECKPOINTS)]
+            segments.prune(directory / REPLAY, chain.from_iterable(needed))
+
+    def _save_replay(self) -> list[Segment]:
+        """Write what is new in the replay; returns the segments that hold all of it."""
+        if self._replay is None:
+            return []
+        oldest, last = self._replay.oldest, self._replay.steps
+        first = max(oldest, self._segments[-1].last if self._segments else 0)
+        if first < last:
+            new = self._replay.written_between(first, last)
+            self._segments.append(segments.write(self.work.directory / REPLAY, first, last, new))
+        self._segments = [segment for segment in self._segments if segment.last > oldest]
+        return self._segments
 
     def iterations(self, steps_each: int) -> Iterator[int]:
         """Count the whole iterations of `steps_each` environment steps per agent that fit into the steps asked for."""
@@ -292,8 +341,9 @@ class Unit:
     ) -> None:
         """Write one iteration: a value of each declared metric for each agent, and the episodes that ended.
 
-        `value` are the estimates V(s) of the observations that were acted on, if the algorithm makes any;
-        `value_scale` times them is in units of raw reward.
+        A metric that is not among the diagnostics, because nothing was learned yet, is null. `value` are the estimates
+        V(s) of the observations that were acted on, if the algorithm makes any; `value_scale` times them is in units of
+        raw reward.
 
         An agent whose metrics are not finite where they must be has diverged, and stops. Evaluates too, when the
         iteration completes a tenth of training.
@@ -312,7 +362,9 @@ class Unit:
             rows = []
             for a, agent in enumerate(self.agents):
                 measured = {name: column[a] for name, column in columns.items()}
-                odd = [name for name, x in measured.items() if not (isfinite(x) or self._declared[name].optional)]
+                if "q_bias" in self._declared:
+                    measured["q_bias"] = self._q_bias[a]
+                odd = [name for name, x in columns.items() if not (isfinite(x[a]) or self._declared[name].optional)]
                 if odd:
                     self.agents.stop(a, Stop("diverged", f"its {odd[0]} became {measured[odd[0]]}"))
                 if a in self.agents.stopped:
@@ -323,7 +375,8 @@ class Unit:
                     "episode_length": float(np.mean([e.length for e in ended])) if ended else None,
                     "episodes": len(ended),
                 }
-                rows.append({"agent": agent.index, "iteration": self._iteration, "steps": steps, **common, **measured})
+                where = {"agent": agent.index, "iteration": self._iteration, "steps": steps}
+                rows.append({**where, **dict.fromkeys(self._declared), **common, **measured})
             self._metrics.write(rows)
             self._tell_stops(steps - self._steps_each)
         self._done = done = self._iteration + 1
@@ -368,6 +421,9 @@ class Unit:
             played = self._evaluation(self._actor_critic, self._evaluated, self._actor_critic.value)
             values = self._evaluation.values
             self._write_values(self._evaluation_values, values)
+            if "q_bias" in self._declared:
+                bias = self._evaluation.bias(self.agents.hyperparameter("discount")).tolist()
+                self._q_bias = [x if isfinite(x) else None for x in bias]
             for deterministic, episodes in played:
                 self._record_episodes(
                     episodes, steps, values.shape[1:], base, kind="evaluation", deterministic=deterministic
@@ -385,6 +441,7 @@ class Unit:
                             "deterministic": deterministic,
                             "mean_return": float(np.mean(returns)),
                             "mean_length": float(np.mean([episode.length for episode in own])),
+                            **({"q_bias": self._q_bias[a]} if deterministic and "q_bias" in self._declared else {}),
                             "returns": returns,
                         }
                     )

@@ -1,0 +1,251 @@
+r"""Deep deterministic policy gradient (DDPG).
+
+Lillicrap et al. 2016, "Continuous control with deep reinforcement learning", arXiv:1509.02971, Algorithm 1. Act with
+μ(s) and Gaussian noise; keep every transition; from samples of all that is kept learn the critic towards
+
+    y = r + γ Q'(s', μ'(s'))
+
+and the policy to climb it, ∇θ E[ Q(s, μ_θ(s)) ]. The target networks Q' and μ' follow: θ' ← (1 - τ) θ' + τ θ.
+
+Data flow, with A agents, N environments, B samples in a batch, D observed numbers, K numbers of an action:
+
+    collect   observation [A, N, D]  →  action [A, N, K], and the transition into the replay
+    sample    places [A, B]          →  observation, action, reward, next observation, terminated  [A, B, …]
+    update    y, Q(s, a) [A, 1, B]   →  ∂θ of the critic  →  Adam
+              Q(s, μ(s))             →  its slope by the action [A, B, K]  →  ∂θ of the policy  →  Adam
+              both targets follow
+
+Departures from the paper: independent Gaussian noise in place of an Ornstein-Uhlenbeck process, uniform actions at
+first, the action enters the critic's first layer, and no batch normalisation and no weight decay, all as in Spinning
+Up. A time limit is not an end: targets bootstrap through truncation.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from relook.buffers import Averages, Batch, check_schedule, intervals, made_up_batch, replay_for, saturation
+from relook.envs import Environments, Spaces, check_bounded
+from relook.formulas.diagnostics import dormant
+from relook.formulas.returns import squared_error, td_target
+from relook.formulas.shapes import expand
+from relook.networks import DeterministicActorCritic
+from relook.population import Adam, Agents, Target
+from relook.population.hyperparameters import Hyperparameters, anneals, numeric, structural
+from relook.runs.metrics import Metric
+from relook.runs.unit import Unit
+from relook.runs.work import Work
+
+METRICS = {
+    "policy_loss": Metric("-Q(s, μ(s)), mean over the iteration's updates", "reward"),
+    "q_loss": Metric("squared error of Q(s, a) against its target, mean over updates", "reward²"),
+    "q": Metric("mean of Q(s, a) over samples of the replay", "reward"),
+    "td_error": Metric("mean of |y - Q(s, a)|, over the same samples", "reward"),
+    "q_bias": Metric(
+        "mean of Q(s, μ(s)) - discounted return, over the states of the last evaluation before this iteration",
+        "reward",
+        optional=True,
+    ),
+    "target_lag": Metric("‖θ - θ'‖ / ‖θ‖ of the critic at the end of the iteration"),
+    "policy_gradient_norm": Metric("norm of the policy's gradient, mean over updates"),
+    "q_gradient_norm": Metric("norm of the critic's gradient, mean over updates"),
+    "saturation": Metric("share of action components of μ(s) at or beyond 99 % of the way to a bound, on a batch"),
+    "dormant": Metric("share of hidden units of the critic with E|h| ≤ 2.5 % of their layer's mean, on a batch"),
+    "replay_age": Metric("mean age of sampled transitions", "steps of the agent"),
+    "update_to_data": Metric("updates in this iteration ÷ its environment steps"),
+    "learning_rate": Metric("Adam's step size of the policy"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters of DDPG."""
+
+    learning_rate: float = numeric(1e-3, "Adam's step size of the policy; usually 1e-4 to 1e-3", above=0)
+    q_learning_rate: float = numeric(1e-3, "Adam's step size of the critic; usually 3e-4 to 1e-3", above=0)
+    discount: float = numeric(0.99, "discount γ; usually 0.9 to 0.999", low=0, high=1)
+    target_rate: float = numeric(
+        0.005, "share τ of the way that target networks go at each update; 0.001 to 0.01", above=0, high=1
+    )
+    exploration_noise: float = numeric(
+        0.1, "sd σ of the noise of actions, in halves of their range; usually 0.1 to 0.2", low=0
+    )
+    envs: int = structural(1, "environments N per agent", low=1, at_start=True)
+    iteration: int = structural(1000, "environment steps of each agent between records", low=1, at_start=True)
+    update_interval: int = structural(1, "environment steps between updates; 1 to 50", low=1, at_start=True)
+    update_to_data: float = structural(1.0, "updates for each environment step; 0.5 to 4", above=0, at_start=True)
+    random_steps: int = structural(
+        1000, "environment steps with actions from all over their range", low=0, at_start=True
+    )
+    learning_starts: int = structural(1000, "environment steps before the first update", low=1, at_start=True)
+    capacity: int = structural(1_000_000, "transitions that the replay keeps for each agent", low=1, at_start=True)
+    batch: int = structural(256, "samples B per update; usually 100 to 256", low=1)
+    n_step: int = structural(1, "rewards that a target adds up before it bootstraps; 1 to 5", low=1, at_start=True)
+    hidden: tuple[int, ...] = structural((256, 256), "units in the hidden layers", low=1, at_start=True)
+    activation: Literal["tanh", "relu"] = structural("relu", "activation of the hidden layers", at_start=True)
+    initialisation: Literal["orthogonal", "uniform"] = structural(
+        "orthogonal", "how weights start: orthogonal, or uniform as torch's own layers", at_start=True
+    )
+    adam_epsilon: float = structural(1e-8, "ε of Adam's denominator; usually 1e-8 to 1e-5", above=0)
+    anneal_learning_rate: bool = structural(False, "let the policy's learning rate fall linearly to 0")
+
+    def check(self) -> None:
+        """Raise `WrongRequest` for values that do not fit together."""
+        check_schedule(self)
+
+    @property
+    def steps_each(self) -> int:
+        """Environment steps per agent in one iteration."""
+        return self.iteration
+
+
+def check_task(spaces: Spaces, time_limit: int | None) -> None:
+    """Raise `WrongRequest` for actions without bounds to stay in."""
+    check_bounded("ddpg", spaces.action)
+
+
+class Learner(NamedTuple):
+    """The networks, their targets and their optimisers."""
+
+    ac: DeterministicActorCritic
+    policy_target: Target
+    q_target: Target
+    policy_optimiser: Adam
+    q_optimiser: Adam
+
+
+def target(learner: Learner, batch: Batch) -> Float[Tensor, "A B"]:
+    """Y = r + γ Q'(s', μ'(s'))."""
+    ac = learner.ac
+    action = ac.action(batch.next_observation, learner.policy_target.parameters)
+    [next_value] = ac.critics.values(batch.next_observation, action, learner.q_target.parameters).unbind(1)
+    return td_target(batch.reward, next_value, batch.terminated, batch.discount)
+
+
+def critic_step(learner: Learner, batch: Batch, alive: Bool[Tensor, " A"], h: Hyperparameters) -> dict[str, Tensor]:
+    """One step of Q towards y."""
+    y = target(learner, batch)
+    now = learner.ac.critics.evaluate(batch.observation, batch.action)
+    loss, by_value = squared_error(now.value, y)
+    now.backward(by_value)
+    norm = learner.q_optimiser.step({"q1": h.q_learning_rate}, active={"q1": alive})
+    error = (now.value - y.unsqueeze(1)).abs()
+    return {"q_loss": loss, "q": now.value, "td_error": error, "q_gradient_norm": torch.tensor(norm)}
+
+
+def policy_step(learner: Learner, batch: Batch, alive: Bool[Tensor, " A"], h: Hyperparameters) -> dict[str, Tensor]:
+    """One step of μ up the critic, which learns nothing from it."""
+    now = learner.ac.evaluate_action(batch.observation)
+    judged = learner.ac.critics.frozen(batch.observation, now.action)
+    now.backward(judged.by_action(torch.full_like(judged.value, -1 / batch.reward.shape[1])))
+    norm = learner.policy_optimiser.step({"policy": h.learning_rate}, active={"policy": alive})
+    return {"policy_loss": -judged.value, "policy_gradient_norm": torch.tensor(norm)}
+
+
+def update(learner: Learner, batch: Batch, alive: Bool[Tensor, " A"], h: Hyperparameters) -> dict[str, Tensor]:
+    """One step of critic, policy and targets, for the agents that still learn. Returns what there is to record."""
+    told = critic_step(learner, batch, alive, h) | policy_step(learner, batch, alive, h)
+    learner.q_target.follow(h.target_rate, alive)
+    learner.policy_target.follow(h.target_rate, alive)
+    return told
+
+
+def explore(
+    ac: DeterministicActorCritic, observation: Float[Tensor, "A N D"], noise: Float[Tensor, "A N K"], h: Hyperparameters
+) -> Float[Tensor, "A N K"]:
+    """μ(s) + σ ε, cut to the bounds: what is done is what is stored."""
+    return ac.bounded(ac.action(observation) + expand(h.exploration_noise, 3) * ac.half * noise)
+
+
+def build(
+    spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., DeterministicActorCritic]
+) -> Learner:
+    """The networks, made by the function that was passed in, and what belongs to them."""
+    ac = actor_critic(
+        spaces,
+        agents,
+        critics=1,
+        hidden=config.hidden,
+        activation=config.activation,
+        initialisation=config.initialisation,
+    )
+    policy, q = ac.parameters, ac.critics.parameters
+    epsilon = config.adam_epsilon
+    return Learner(ac, Target(policy), Target(q), Adam(policy, epsilon=epsilon), Adam(q, epsilon=epsilon))
+
+
+def rehearse(
+    spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., DeterministicActorCritic]
+) -> Float[Tensor, "A ..."]:
+    """A few steps and updates on made-up experience, in all the shapes of training, for the start-up self-check."""
+    h = Hyperparameters(agents)
+    learner = build(spaces, agents, config, actor_critic)
+    some = torch.tensor([agent.seed % 3 != 2 for agent in agents])  # the optimiser goes another way when agents rest
+    batch = made_up_batch(agents, spaces, config.batch, h)
+    for alive in (agents.alive, agents.alive, some):
+        update(learner, batch, alive, h)
+    few, noise = batch.observation[:, : config.envs], learner.ac.noise(agents, "rehearse", 4, (config.envs,))
+    done = explore(learner.ac, few, noise[:, : few.shape[1]], h)
+    learned = (learner.ac.parameters, learner.ac.critics.parameters, learner.policy_target.parameters)
+    return torch.cat([*(x.theta.flatten(1) for x in learned), done.flatten(1), learner.ac.value(few)], 1)
+
+
+def ddpg(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = DeterministicActorCritic) -> None:
+    """Train one unit of work: all its agents as one computation."""
+    config: Config = work.config
+    with Unit(work, METRICS) as run, closing(Environments(work.environment, run.agents, config.envs)) as envs:
+        agents, settings = run.agents, Hyperparameters(run.agents)
+        learner = build(envs.spaces, agents, config, actor_critic)
+        ac, replay = learner.ac, replay_for(config, len(agents), work.steps, envs.spaces)
+        run.check(lambda some: rehearse(envs.spaces, some, config, actor_critic))
+        run.start(
+            ac,
+            envs,
+            replay,
+            policy_target=learner.policy_target,
+            q_target=learner.q_target,
+            policy_optimiser=learner.policy_optimiser,
+            q_optimiser=learner.q_optimiser,
+        )
+
+        for iteration in run.iterations(config.steps_each):
+            h = settings.annealed(anneals(config), run.progress)
+            shape = (config.iteration // config.envs, config.envs)
+            noise = ac.noise(agents, "explore", iteration, shape)
+            uniform = agents.uniform("anything", iteration, (*shape, envs.spaces.action.width))
+            averages, values, updates = Averages(), list[Tensor](), 0
+
+            for interval in intervals(iteration, config):
+                with run.stage("collect"):
+                    for step, t in enumerate(interval.steps):
+                        values.append(ac.value(envs.observation))
+                        if interval.done + step * config.envs < config.random_steps:
+                            action = ac.anything(uniform[:, t])
+                        else:
+                            action = explore(ac, envs.observation, noise[:, t], h)
+                        replay.store(action, envs.step(action))
+
+                if interval.updates:
+                    with run.stage("update"):
+                        places = replay.places(agents, interval.number, (len(interval.updates), config.batch))
+                        for own in places.unbind(1):
+                            batch = replay.sample(own, h.discount)
+                            averages.add(**update(learner, batch, agents.alive, h))
+                        averages.add(replay_age=replay.age(places))
+                        updates += len(interval.updates)
+
+            diagnostics = averages.means()  # record
+            if updates:
+                diagnostics |= {
+                    "target_lag": learner.q_target.lag(),
+                    "saturation": saturation(ac.action(batch.observation), envs.spaces),
+                    "dormant": dormant(ac.critics.hidden(batch.observation, batch.action)),
+                }
+            diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
+            diagnostics["learning_rate"] = h.learning_rate
+            run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1))
