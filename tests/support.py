@@ -1,6 +1,7 @@
 """What several test modules share: small units of work, and a look into a training from outside."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,27 @@ from relook.runs.work import Work
 SMALL: dict[str, list[Any]] = {"envs": [2], "horizon": [16], "minibatch": [16], "epochs": [2], "hidden": [(8,)]}
 """Hyper-parameters of a training that takes a second, in iterations of 32 steps: PPO's."""
 
+OFF_POLICY: dict[str, list[Any]] = {
+    "envs": [2],
+    "iteration": [32],
+    "update_interval": [8],
+    "update_to_data": [0.5],
+    "learning_starts": [16],
+    "capacity": [100],
+    "batch": [8],
+    "hidden": [(8,)],
+}
+
 TINY: dict[str, dict[str, list[Any]]] = {
     "reinforce": {"envs": [2], "horizon": [16], "value_epochs": [2], "hidden": [(8,)]},
     "vpg": {"envs": [2], "horizon": [16], "minibatch": [16], "value_epochs": [2], "hidden": [(8,)]},
     "a2c": {"envs": [2], "horizon": [4], "rollouts": [4], "hidden": [(8,)]},
     "trpo": {"envs": [2], "horizon": [16], "minibatch": [16], "value_epochs": [2], "hidden": [(8,)]},
     "ppo": SMALL,
+    "dqn": OFF_POLICY | {"target_interval": [16]},
+    "ddpg": OFF_POLICY | {"random_steps": [8]},
+    "td3": OFF_POLICY | {"random_steps": [8]},
+    "sac": OFF_POLICY | {"random_steps": [8]},
 }
 """The same for every algorithm."""
 assert set(TINY) == set(ALGORITHMS)
@@ -64,15 +80,17 @@ def work(
     return Work(directory, spec, agents, config, iterations * config.steps_each, evaluate_episodes)
 
 
-def train(asked: Work) -> ActorCritic:
+def train(asked: Work) -> Any:
     """Train with the algorithm whose `Config` it is, and return the networks it ended with."""
-    built: list[ActorCritic] = []
+    built: list[Any] = []
+    known = algorithm_of(asked.config)
+    make = inspect.signature(known.train).parameters["actor_critic"].default
 
-    def catch(*args: Any, **kwargs: Any) -> ActorCritic:
-        built.append(ActorCritic(*args, **kwargs))
+    def catch(*args: Any, **kwargs: Any) -> Any:
+        built.append(make(*args, **kwargs))
         return built[-1]
 
-    algorithm_of(asked.config).train(asked, catch)
+    known.train(asked, catch)
     return built[0]
 
 
@@ -103,11 +121,13 @@ def plain(state: dict[str, Tensor], agent: int) -> dict[str, Tensor]:
     return {name: tensor[agent].double().clone().requires_grad_() for name, tensor in state.items()}
 
 
-def plain_network(theta: dict[str, Tensor], group: str, x: Tensor) -> Tensor:
+def plain_network(
+    theta: dict[str, Tensor], group: str, x: Tensor, activation: Callable[[Tensor], Tensor] = torch.tanh
+) -> Tensor:
     """The output of a group's perceptron, as a textbook writes it."""
     layers = sum(name.startswith(f"{group}/") and name.endswith("/weight") for name in theta)
     for i in range(layers):
-        x = linear(torch.tanh(x) if i else x, theta[f"{group}/{i}/weight"].T, theta[f"{group}/{i}/bias"])
+        x = linear(activation(x) if i else x, theta[f"{group}/{i}/weight"].T, theta[f"{group}/{i}/bias"])
     return x
 
 
@@ -126,7 +146,7 @@ def plain_log_prob(distribution: torch.distributions.Distribution, action: Tenso
     return distribution.log_prob(action[:, 0] if discrete else action.double())
 
 
-def state_of(actor_critic: ActorCritic, position: int) -> dict[str, bytes]:
+def state_of(actor_critic: Any, position: int) -> dict[str, bytes]:
     """One agent's tensors, as bytes: equal only if equal bit for bit."""
     return {name: tensor[position].numpy().tobytes() for name, tensor in actor_critic.state().items()}
 

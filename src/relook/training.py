@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
+import psutil
 
-from relook.algorithms import algorithm
+from relook.algorithms import Algorithm, algorithm
+from relook.buffers import replay_bytes
 from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces, time_limit
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
@@ -108,6 +110,9 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         for index in share:
             agents[index]["unit"] = unit
 
+    if (needed := _replay_bytes(units, agents, known, request.steps, spaces, workers)) is not None:
+        _check_memory(needed)
+
     spec = request.environment
     record = {
         "schema": SCHEMA,
@@ -131,6 +136,7 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "evaluate_episodes": request.evaluate_episodes,
         "checkpoint_every": request.checkpoint_every,
         "milestones": list(request.milestones),
+        "replay_bytes": needed,
         "agents": agents,
         "versions": _versions(),
         "git": _git_state(),
@@ -143,6 +149,31 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     except OSError as error:
         raise WrongRequest(f"cannot write into {directory}: {error.strerror}; choose another --out") from error
     return Run(directory)
+
+
+def _replay_bytes(
+    units: Sequence[Sequence[int]],
+    agents: Sequence[Mapping[str, Any]],
+    known: Algorithm,
+    steps: int,
+    spaces: Spaces,
+    workers: int,
+) -> int | None:
+    """The memory that the replays of all units that train at the same time take in the end; None without replays."""
+    if not hasattr(known.config, "capacity"):
+        return None
+    own = [replay_bytes(len(unit), steps, known.config(**agents[unit[0]]["hyperparameters"]), spaces) for unit in units]
+    return sum(sorted(own, reverse=True)[:workers])
+
+
+def _check_memory(needed: int) -> None:
+    """Raise `WrongRequest` if this machine has not so many bytes left."""
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise WrongRequest(
+            f"expected a replay that fits into the {free / 2**20:,.0f} MiB of memory that are free; found one of "
+            f"{needed / 2**20:,.0f} MiB; ask for a smaller capacity, fewer seeds or fewer workers"
+        )
 
 
 def _write_record(directory: Path, record: Mapping[str, Any]) -> None:

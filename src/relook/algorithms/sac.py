@@ -1,8 +1,8 @@
 r"""Soft actor-critic (SAC).
 
-Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905, Algorithm 1. Maximise the return
-and, weighted with a temperature α, the entropy of the policy. Act with a Gaussian that tanh squashes into the bounds;
-keep every transition; from samples of all that is kept learn two critics towards
+Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications", arXiv:1812.05905, Algorithm 1. Maximise the
+return and, weighted with a temperature α, the entropy of the policy. Act with a Gaussian that tanh squashes into the
+bounds; keep every transition; from samples of all that is kept learn two critics towards
 
     y = r + γ (min Q'(s', a') - α log π(a'|s')),   a' ~ π(·|s')                                    (Eqs. 3 and 5)
 
@@ -18,8 +18,8 @@ Data flow, with A agents, N environments, B samples in a batch, D observed numbe
               log π(a|s) + H̄                →  ∂ log α  →  Adam
               the target critics follow
 
-Departures from the paper: the temperature's loss is linear in log α, as in the authors' code, and so is its step; actions
-are uniform at first. A time limit is not an end: targets bootstrap through truncation.
+Departures from the paper: the temperature's loss is linear in log α, as in the authors' code; actions are uniform at
+first. A time limit is not an end: targets bootstrap through truncation.
 """
 
 from collections.abc import Callable

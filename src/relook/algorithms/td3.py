@@ -15,8 +15,8 @@ Data flow, with A agents, N environments, B samples in a batch, D observed numbe
               every d-th: Q₁(s, μ(s))      →  its slope by the action [A, B, K]  →  ∂θ of the policy  →  Adam
               every d-th: all targets follow
 
-Departures from the paper: the action is noisy in both papers' sense, but uniform at first, as in the authors' code. A
-time limit is not an end: targets bootstrap through truncation.
+Departures from the paper: actions are uniform at first, as in the authors' code. A time limit is not an end: targets
+bootstrap through truncation.
 """
 
 from collections.abc import Callable

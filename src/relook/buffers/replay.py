@@ -103,7 +103,8 @@ class Replay:
             return (self._first_row + (step + ahead) % self.length * self.environments + environment).flatten()
 
         def at(name: str, index: Tensor) -> Tensor:
-            return self._rows[name].index_select(0, index).unflatten(0, places.shape)
+            found: Tensor = self._rows[name].index_select(0, index).unflatten(0, places.shape)
+            return found
 
         first, gamma = rows(0), expand(discount, 2)
         reward, total_discount = at("reward", first), gamma.expand(places.shape)

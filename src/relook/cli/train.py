@@ -114,6 +114,9 @@ def run(arguments: Sequence[str]) -> None:
     planned = planned_steps(prepared)
     for steps in sorted({*planned} - {form.steps}):
         print(f"{form.steps:,} steps are rounded down to whole iterations: {steps:,}", file=sys.stderr)
+    if prepared.record["replay_bytes"]:
+        mebibytes = prepared.record["replay_bytes"] / 2**20
+        print(f"The replay takes up to {mebibytes:,.0f} MiB of memory.", file=sys.stderr)
     with showing(prepared, sum(planned)) as progress:
         carry_out(prepared, spec, workers, progress.update)
     print(f"\nThe run lies in {prepared.path}. Next:")

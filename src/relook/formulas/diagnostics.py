@@ -54,9 +54,8 @@ def dormant(activations: Sequence[Float[Tensor, "A B _"]], threshold: float = 0.
 
     Sokar et al. 2023, arXiv:2302.12902, Definition 3.1. `activations` has the units' outputs for each hidden layer.
     """
-    asleep = units = 0.0
+    asleep = []
     for layer in activations:
         strength = layer.abs().mean(1)
-        asleep = asleep + (strength <= threshold * strength.mean(1, keepdim=True)).float().sum(1)
-        units += layer.shape[2]
-    return torch.as_tensor(asleep / units)
+        asleep.append(strength <= threshold * strength.mean(1, keepdim=True))
+    return torch.cat(asleep, 1).float().mean(1)

@@ -123,7 +123,7 @@ class MLP:
             self.shapes[f"{i}/bias"] = (1, columns)
 
     def initialise(self, parameters: Parameters, agents: Agents) -> None:
-        """`orthogonal`: orthogonal weights with gain √2 in hidden layers and the group's gain at the output; zero biases.
+        """`orthogonal`: such weights, with gain √2 in hidden layers and the group's gain at the output; zero biases.
 
         The orthogonal matrices of Saxe et al. 2014 (arXiv:1312.6120); the gains that PPO implementations share
         (Huang et al. 2022, "The 37 Implementation Details of PPO", detail 2).
@@ -195,7 +195,8 @@ class MLP:
         )
 
         def by_input(slope: Tensor) -> Tensor:
-            return passed.by_input(slope.flatten(0, 1)).unflatten(0, (agents, groups)).sum(1)
+            by_group: Tensor = passed.by_input(slope.flatten(0, 1)).unflatten(0, (agents, groups))
+            return by_group.sum(1)
 
         output = passed.output.unflatten(0, (agents, groups))
         return Together(output, lambda slope: passed.by_theta(slope.flatten(0, 1)), by_input)

@@ -20,6 +20,7 @@ AT_ONCE = 20
 class ActsAndLoads(Acts, Protocol):
     """What is needed of a run's networks."""
 
+    def value(self, observation: torch.Tensor) -> torch.Tensor: ...
     def load(self, state: dict[str, torch.Tensor]) -> None: ...
 
 

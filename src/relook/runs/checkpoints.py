@@ -104,7 +104,7 @@ def newest(
 
 def records(directory: Path) -> list[Mapping[str, Any]]:
     """The records of all checkpoints that have one: what they need beside their own files."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for steps in steps_of(directory):
         path = _path(directory, steps) / RECORD
         if no_link(path).is_file():

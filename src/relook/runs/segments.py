@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def recorded(record: Mapping[str, Any]) -> list[Segment]:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise RelookError(f"expected segments of a replay in a checkpoint; found {error!r}") from error
-    follows = all(one.last == other.first for one, other in zip(found, found[1:], strict=False))
+    follows = all(one.last == other.first for one, other in pairwise(found))
     if not follows or any(not 0 <= segment.first < segment.last for segment in found):
         raise RelookError("expected segments of a replay that follow one another in a checkpoint; found others")
     return found
