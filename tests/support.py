@@ -47,6 +47,24 @@ TINY: dict[str, dict[str, list[Any]]] = {
 assert set(TINY) == set(ALGORITHMS)
 
 
+ON_POLICY = ("reinforce", "vpg", "a2c", "trpo", "ppo")
+CONTINUOUS_ONLY = ("ddpg", "td3", "sac")
+HOMES = {
+    name: ("CartPole-v1",)
+    if name == "dqn"
+    else ("Pendulum-v1",)
+    if name in CONTINUOUS_ONLY
+    else ("CartPole-v1", "Pendulum-v1")
+    for name in ALGORITHMS
+}
+"""Environments that an algorithm can learn in, of both kinds of actions if it can."""
+
+
+def normalising(name: str) -> dict[str, list[Any]]:
+    """Observations normalised, where an algorithm can do that."""
+    return {"normalise_observations": [True]} if name in ON_POLICY else {}
+
+
 def spec_of(environment: str) -> EnvironmentSpec:
     """An environment with short episodes."""
     return EnvironmentSpec(environment, max_episode_steps=30)

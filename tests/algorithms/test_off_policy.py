@@ -80,7 +80,7 @@ def of(theta: dict[str, Tensor], *groups: str) -> list[Tensor]:
     return [tensor for name, tensor in theta.items() if name.split("/")[0] in groups]
 
 
-# -- one update after the other, as textbooks write them ---------------------------------------------------------------
+# -- one update after the other, as textbooks write them --------------------------------------------------------------
 
 DQN_KINDS: dict[str, dict[str, Any]] = {
     "plain": {"double": False, "loss": "squared"},
@@ -185,7 +185,9 @@ def test_ddpg_and_td3_do_what_a_plain_version_does(name: str, environment: str, 
                 policy_loss.backward()
                 policy_adams[a].step()
                 follow(slow, theta, 0.1)
-                assert float(told["policy_loss"][a].mean()) == pytest.approx(float(policy_loss.detach()), rel=1e-4, abs=1e-5)
+                assert float(told["policy_loss"][a].mean()) == pytest.approx(
+                    float(policy_loss.detach()), rel=1e-4, abs=1e-5
+                )
     for a in range(2):
         compare(ac.state(), thetas[a], a)
         slow = {**ac.network.learned(learner.policy_target.parameters)}
@@ -278,7 +280,7 @@ def test_the_huber_loss_has_the_slope_of_torchs() -> None:
     torch.testing.assert_close(slope, error.grad)
 
 
-# -- what may learn from what -------------------------------------------------------------------------------------------
+# -- what may learn from what -----------------------------------------------------------------------------------------
 
 
 def learner_of(name: str, *seeds: int) -> tuple[Any, Any, Agents, Hyperparameters, Spaces]:
@@ -495,7 +497,7 @@ def test_a_rehearsal_shows_what_crosses_the_agent_axis(name: str, monkeypatch: p
     assert not independent()
 
 
-# -- what the loops do when ---------------------------------------------------------------------------------------------
+# -- what the loops do when -------------------------------------------------------------------------------------------
 
 
 class Watched:
@@ -670,7 +672,7 @@ def test_an_agent_learns_the_same_from_a_replay_that_is_larger_than_it_needs(tmp
     assert state_of(tiny_one, 1) != state_of(large, 1)
 
 
-# -- what cannot be -----------------------------------------------------------------------------------------------------
+# -- what cannot be ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -695,9 +697,11 @@ def test_spaces_with_several_choices_or_without_bounds_are_refused() -> None:
 
     observation = spaces_of("CartPole-v1").observation
     several = Spaces(observation, ActionSpace(gym_spaces.MultiDiscrete([2, 3])))
-    with pytest.raises(WrongRequest, match="dqn chooses one action of several, Discrete; .* use ppo, a2c, vpg or trpo"):
+    with pytest.raises(
+        WrongRequest, match=r"dqn chooses one action of several, Discrete; .* use ppo, a2c, vpg or trpo"
+    ):
         dqn.check_task(several, None)
-    with pytest.raises(WrongRequest, match="sac needs continuous actions, Box; .* use ppo$"):
+    with pytest.raises(WrongRequest, match=r"sac needs continuous actions, Box; .* use ppo$"):
         sac.check_task(several, None)
     endless = Spaces(observation, ActionSpace(gym_spaces.Box(-torch.inf, torch.inf, (2,))))
     for name in CONTINUOUS:

@@ -14,7 +14,7 @@ from relook.population import reset_seed
 from relook.runs.files import read_lines
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
-from support import TINY
+from support import HOMES, TINY
 
 TEN = tuple(range(10))
 BAD = 3
@@ -23,10 +23,10 @@ STEP = 5
 
 
 class Faulty(gym.Wrapper[Any, Any, Any, Any]):
-    """CartPole that goes wrong at step 5 of one agent's third episode in its second environment, if `kind` says so."""
+    """Goes wrong, if `kind` says so, at step 5 of one agent's third episode in its second environment."""
 
-    def __init__(self, kind: str) -> None:
-        super().__init__(gym.make("CartPole-v1"))
+    def __init__(self, kind: str, name: str = "CartPole-v1") -> None:
+        super().__init__(gym.make(name, max_episode_steps=20 if name == "Pendulum-v1" else None))
         self.kind, self.seed, self.t = kind, reset_seed(BAD, "train", 1, 2), 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -48,7 +48,7 @@ class Faulty(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def trained(directory: Path, kind: str, name: str = "ppo", **more: list[Any]) -> Run:
-    spec = EnvironmentSpec("faulty", {"kind": kind}, function=Faulty)
+    spec = EnvironmentSpec("faulty", {"kind": kind, "name": HOMES[name][0]}, function=Faulty)
     values = SIZES if name == "ppo" else TINY[name]
     run = prepare(Request(name, spec, TEN, 8 * 64, {**values, **more}, 2, directory), workers=1)
     for unit in run.units:
@@ -134,7 +134,9 @@ def test_a_fault_leaves_the_other_nine_agents_of_any_algorithm_as_they_were(tmp_
 @pytest.mark.parametrize("name", TINY)
 def test_an_agent_whose_numbers_explode_leaves_the_others_as_they_were(tmp_path: Path, name: str) -> None:
     """Every seed trains twice, at the usual learning rate and at one that ends in NaN."""
-    rate = "value_learning_rate" if name == "trpo" else "learning_rate"
+    rate = {"trpo": "value_learning_rate", "ddpg": "q_learning_rate", "td3": "q_learning_rate"}.get(
+        name, "learning_rate"
+    )
     usual = getattr(algorithm(name).config(), rate)
     healthy = trained(tmp_path / "healthy", "none", name)
     run = trained(tmp_path / "run", "none", name, **{rate: [usual, 1e30]})

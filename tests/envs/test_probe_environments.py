@@ -50,6 +50,16 @@ def test_a_probe_repeats_an_episode_from_its_seed(name: str) -> None:
         assert first.step(action)[1:] == second.step(action)[1:]
 
 
+@pytest.mark.parametrize("name", ["RewardByAction", "Coupling", "NegativeRewards", "SurviveOrQuit"])
+def test_a_continuous_probe_takes_the_sign_of_its_action(name: str) -> None:
+    plain, signed = make(name), gym.make(f"relook/{name}-v0", disable_env_checker=True, continuous=True)
+    assert signed.action_space == gym.spaces.Box(-1, 1, (1,), np.float32)
+    for number, action in ((0.001, 1), (1.0, 1), (-0.5, 0), (0.0, 0)):
+        for seed in range(3):
+            assert plain.reset(seed=seed)[0].tolist() == signed.reset(seed=seed)[0].tolist()
+            assert plain.step(action)[1:] == signed.step(np.array([number], dtype=np.float32))[1:]
+
+
 def test_value_only_pays_one() -> None:
     assert rewards("ValueOnly", [0]) == rewards("ValueOnly", [1]) == [1]
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from relook.algorithms import a2c, reinforce
-from relook.buffers import estimates
+from relook.algorithms import a2c, ddpg, reinforce, sac, td3
+from relook.buffers import Batch, Replay, estimates
 from relook.envs import Environments, EnvironmentSpec
 from relook.envs.probes import InsideBounds
 from relook.formulas.returns import gae, reward_to_go
-from relook.networks import ActorCritic
 from relook.population import RewardScaler
 from relook.runs.evaluation import Evaluation
 from support import population, tiny, train, work
@@ -29,26 +28,55 @@ QUICK: dict[str, Any] = {
     "ppo": tiny("ppo", envs=8, minibatch=64, epochs=6, learning_rate=5e-3),
 }
 QUICK = {name: replace(config, hidden=(16,), scale_rewards=False) for name, config in QUICK.items()}
+REPLAYING: dict[str, Any] = {
+    "envs": 8,
+    "iteration": 128,
+    "update_interval": 8,
+    "update_to_data": 0.125,
+    "learning_starts": 128,
+    "capacity": 4000,
+    "batch": 32,
+    "hidden": (32,),
+}
+ACTING: dict[str, Any] = REPLAYING | {
+    "random_steps": 256,
+    "learning_rate": 3e-3,
+    "q_learning_rate": 1e-2,
+    "target_rate": 0.05,
+}
+OFF_POLICY = {
+    "dqn": tiny("dqn", **REPLAYING, target_interval=64, n_step=1, learning_rate=2e-2),
+    "ddpg": tiny("ddpg", **ACTING, exploration_noise=0.3),
+    "td3": tiny("td3", **ACTING, exploration_noise=0.3),
+    "sac": tiny("sac", **ACTING, temperature=0.02, learn_temperature=False),
+}
 SEEDS = [0, 1]
 
-every_algorithm = pytest.mark.parametrize("config", QUICK.values(), ids=QUICK)
+on_policy = pytest.mark.parametrize("config", QUICK.values(), ids=QUICK)
+every_algorithm = pytest.mark.parametrize("config", [*QUICK.values(), *OFF_POLICY.values()], ids=[*QUICK, *OFF_POLICY])
 
 
-def trained(directory: Path, probe: str, config: Any, steps: int = STEPS) -> ActorCritic:
+def spec_of(probe: str, config: Any) -> EnvironmentSpec:
+    """The probe with actions of a kind that the algorithm can choose."""
+    signed = isinstance(config, ddpg.Config | td3.Config | sac.Config) and probe != "InsideBounds"
+    return EnvironmentSpec(f"relook/{probe}-v0", {"continuous": True} if signed else {})
+
+
+def trained(directory: Path, probe: str, config: Any, steps: int = STEPS) -> Any:
     agents = population(config, SEEDS)
-    return train(work(directory, f"relook/{probe}-v0", agents, config, iterations=steps // config.steps_each))
+    return train(work(directory, spec_of(probe, config), agents, config, iterations=steps // config.steps_each))
 
 
-def values(ac: ActorCritic, *observations: list[float]) -> Tensor:
+def values(ac: Any, *observations: list[float]) -> Tensor:
     """V [A, observations]."""
     x = torch.tensor(observations).expand(len(SEEDS), -1, -1)
     with torch.no_grad():
         return ac.value(x)
 
 
-def returns(ac: ActorCritic, probe: str, config: Any) -> list[float]:
+def returns(ac: Any, probe: str, config: Any) -> list[float]:
     """Returns of deterministic episodes of all agents."""
-    spec = EnvironmentSpec(f"relook/{probe}-v0")
+    spec = spec_of(probe, config)
     [(_, episodes)] = Evaluation(spec, population(config, SEEDS), 8, modes=(True,))(ac)
     return [episode.ret for episode in episodes]
 
@@ -93,11 +121,12 @@ NARROW: dict[str, dict[str, Any]] = {
 }
 """The reward says nothing of actions far beyond a bound, where one long step of a wide policy may end."""
 NARROW["a2c"] |= {"learning_rate": 3e-3}
+NARROW |= {name: {"activation": "tanh", "hidden": (32, 32), "update_to_data": 0.25} for name in ("ddpg", "td3", "sac")}
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_an_optimum_near_asymmetric_bounds_is_found(tmp_path: Path, name: str) -> None:
-    config = replace(QUICK[name], **NARROW[name])
+    config = replace((QUICK | OFF_POLICY)[name], **NARROW[name])
     ac = trained(tmp_path, "InsideBounds", config, steps=(8 if name == "a2c" else 4) * STEPS)
     assert min(returns(ac, "InsideBounds", config)) > -0.01
     action = ac.act_deterministically(torch.zeros(2, 1, 1))
@@ -106,13 +135,17 @@ def test_an_optimum_near_asymmetric_bounds_is_found(tmp_path: Path, name: str) -
     np.testing.assert_allclose(chosen[:, 0], np.tile(InsideBounds.OPTIMUM, (2, 1)), atol=0.12)
 
 
-CONSTANT = {name: replace(config, discount=0.9) for name, config in QUICK.items()}
+CONSTANT = {name: replace(config, discount=0.9) for name, config in (QUICK | OFF_POLICY).items()}
 CONSTANT["a2c"] = replace(CONSTANT["a2c"], learning_rate=3e-3)  # its V follows the time to the limit otherwise
+CONSTANT["dqn"] = replace(CONSTANT["dqn"], target_interval=16, learning_rate=5e-2)
+for name in ("ddpg", "td3", "sac"):
+    CONSTANT[name] = replace(CONSTANT[name], target_rate=0.2)
+CONSTANT["sac"] = replace(CONSTANT["sac"], temperature=0.002)  # entropy is worth something too
 
 
 @pytest.mark.parametrize("name", CONSTANT)
 def test_a_constant_reward_is_worth_1_over_1_minus_gamma_whatever_the_time_limit(tmp_path: Path, name: str) -> None:
-    ac = trained(tmp_path, "ConstantReward", CONSTANT[name], steps=3 * STEPS)
+    ac = trained(tmp_path, "ConstantReward", CONSTANT[name], steps=(2 if name in OFF_POLICY else 3) * STEPS)
     torch.testing.assert_close(values(ac, [0.0]), torch.full((2, 1), 10.0), atol=0.1, rtol=0)
 
 
@@ -128,14 +161,20 @@ def test_treating_truncation_as_termination_misses_that_value(
     def stopped(reward: Tensor, end: Tensor, beyond: Tensor, discount: Tensor) -> Tensor:
         return reward_to_go(reward, end, 0 * beyond, discount)
 
+    def ended(self: Replay, places: Tensor, discount: Tensor) -> Batch:
+        self.terminated |= self.truncated
+        return sample(self, places, discount)
+
+    sample = Replay.sample
     for module in (estimates, a2c):
         monkeypatch.setattr(module, "gae", merged)
     monkeypatch.setattr(reinforce, "reward_to_go", stopped)
-    ac = trained(tmp_path, "ConstantReward", CONSTANT[name], steps=3 * STEPS)
+    monkeypatch.setattr(Replay, "sample", ended)
+    ac = trained(tmp_path, "ConstantReward", CONSTANT[name], steps=(2 if name in OFF_POLICY else 3) * STEPS)
     assert values(ac, [0.0]).max() < 7.0
 
 
-@every_algorithm
+@on_policy
 def test_scaled_rewards_do_not_teach_an_agent_to_quit(tmp_path: Path, config: Any) -> None:
     config = replace(config, scale_rewards=True)
     assert set(returns(trained(tmp_path, "SurviveOrQuit", config), "SurviveOrQuit", config)) == {20}

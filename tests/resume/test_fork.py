@@ -10,7 +10,7 @@ from relook.errors import WrongRequest
 from relook.runs.files import read_lines
 from relook.runs.reading import Run
 from relook.training import Request, branch_off, fork, prepare, resume, work
-from support import SMALL, TINY, spec_of
+from support import HOMES, SMALL, TINY, normalising, spec_of
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_branch_of_any_algorithm_on_which_nothing_changes_is_the_trunk(
     tmp_path: Path, name: str, work_here: None
 ) -> None:
     """In the middle of episodes, with everything that an algorithm keeps from one iteration for the next."""
-    spec, values = spec_of("Pendulum-v1"), TINY[name] | {"normalise_observations": [True]}
+    spec, values = spec_of(HOMES[name][-1]), TINY[name] | normalising(name)
     run = prepare(Request(name, spec, (0, 1), 320, values, 1, tmp_path / "run", checkpoint_every=160), workers=1)
     work(run, 0, spec)
     branch = fork(run, at=160, out=tmp_path / "branch", workers=1)

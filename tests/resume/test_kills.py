@@ -15,7 +15,7 @@ from relook.runs import checkpoints
 from relook.runs.files import LineWriter, read_lines
 from relook.runs.reading import Run
 from relook.training import Request, prepare, resume, work
-from support import SMALL, TINY, spec_of
+from support import HOMES, SMALL, TINY, normalising, spec_of
 
 SAME = (
     *(f"{name}.jsonl" for name in ("metrics", "episodes", "evaluations")),
@@ -100,13 +100,12 @@ def test_a_unit_that_is_killed_again_and_again_becomes_what_it_would_have_been(
     assert last["passed_over"] == []
 
 
-@pytest.mark.parametrize("environment", ["CartPole-v1", "Pendulum-v1"])
-@pytest.mark.parametrize("name", [name for name in TINY if name != "ppo"])
+@pytest.mark.parametrize(("name", "environment"), [(n, e) for n in TINY if n != "ppo" for e in HOMES[n]])
 def test_a_killed_unit_of_any_algorithm_becomes_what_it_would_have_been(
     tmp_path: Path, name: str, environment: str, moments: Any
 ) -> None:
     spec, rng = spec_of(environment), np.random.default_rng(len(name))
-    values = TINY[name] | {"normalise_observations": [True]}
+    values = TINY[name] | normalising(name)
     whole, killed = (
         prepare(Request(name, spec, (0, 1, 2), 640, values, 1, tmp_path / place, checkpoint_every=64), workers=1)
         for place in ("whole", "killed")

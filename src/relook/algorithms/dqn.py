@@ -63,7 +63,7 @@ METRICS = {
 class Config:
     """Hyper-parameters of DQN."""
 
-    learning_rate: float = numeric(1e-3, "Adam's step size α; usually 1e-4 to 2e-3", above=0)
+    learning_rate: float = numeric(2e-3, "Adam's step size α; usually 1e-4 to 2e-3", above=0)
     discount: float = numeric(0.99, "discount γ; usually 0.9 to 0.999", low=0, high=1)
     final_epsilon: float = numeric(0.05, "probability ε of a random action in the end; 0.01 to 0.1", low=0, high=1)
     exploration: float = numeric(
@@ -76,19 +76,21 @@ class Config:
     target_rate: float = numeric(
         1.0, "share τ of the way that the target network goes towards Q; 1 copies it", above=0, high=1
     )
-    max_gradient_norm: float = numeric(10.0, "clip the gradient to this norm; usually 1 to 10; inf: never", above=0)
+    max_gradient_norm: float = numeric(
+        float("inf"), "clip the gradient to this norm; usually 1 to 10; inf: never", above=0
+    )
     envs: int = structural(1, "environments N per agent", low=1, at_start=True)
     iteration: int = structural(1000, "environment steps of each agent between records", low=1, at_start=True)
     update_interval: int = structural(4, "environment steps between updates; 1 to 256", low=1, at_start=True)
-    update_to_data: float = structural(0.25, "updates for each environment step; 0.05 to 1", above=0, at_start=True)
+    update_to_data: float = structural(1.0, "updates for each environment step; 0.05 to 1", above=0, at_start=True)
     target_interval: int = structural(
         500, "environment steps between moves of the target network; 100 to 10,000", low=1, at_start=True
     )
     learning_starts: int = structural(1000, "environment steps before the first update", low=1, at_start=True)
     capacity: int = structural(100_000, "transitions that the replay keeps for each agent", low=1, at_start=True)
     batch: int = structural(128, "samples B per update; usually 32 to 256", low=1)
-    n_step: int = structural(1, "rewards that a target adds up before it bootstraps; 1 to 5", low=1, at_start=True)
-    loss: Literal["huber", "squared"] = structural("huber", "error beyond 1 counts linearly, or all as its square")
+    n_step: int = structural(3, "rewards that a target adds up before it bootstraps; 1 to 5", low=1, at_start=True)
+    loss: Literal["huber", "squared"] = structural("squared", "all of the error as its square, or beyond 1 linearly")
     double: bool = structural(True, "choose the action of the target by Q and judge it by the target network")
     dueling: bool = structural(False, "Q = V + A - mean A", at_start=True)
     hidden: tuple[int, ...] = structural((128, 128), "units in the hidden layers", low=1, at_start=True)

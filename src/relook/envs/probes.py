@@ -27,10 +27,22 @@ def _box(size: int) -> spaces.Box:
 
 
 class _Probe(gym.Env[Vector, Any]):
-    """An observation of one number and two actions, unless a probe says otherwise."""
+    """An observation of one number and two actions, unless a probe says otherwise.
+
+    With `continuous` the action is one number of [-1, 1]: above 0 it means action 1, otherwise action 0.
+    """
 
     observation_space: gym.Space[Any] = _box(1)
     action_space: gym.Space[Any] = spaces.Discrete(2)
+
+    def __init__(self, *, continuous: bool = False) -> None:
+        self.continuous = continuous
+        if continuous:
+            self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def chosen(self, action: Any) -> int:
+        """Action 0 or 1."""
+        return int(action[0] > 0) if self.continuous else int(action)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Reset:
         super().reset(seed=seed, options=options)
@@ -72,14 +84,14 @@ class RewardByAction(_Probe):
     """One step, reward +1 for action 1 and -1 for action 0. Fails if the policy loss is broken."""
 
     def step(self, action: Any) -> Step:
-        return _vector(0), 1.0 if action == 1 else -1.0, True, False, {}
+        return _vector(0), 1.0 if self.chosen(action) == 1 else -1.0, True, False, {}
 
 
 class Coupling(RewardByObservation):
     """One step, reward +1 if the action says the observation's sign, else -1. Fails if pairs are torn apart."""
 
     def step(self, action: Any) -> Step:
-        right = (action == 1) == (self.sign > 0)
+        right = (self.chosen(action) == 1) == (self.sign > 0)
         return _vector(self.sign), 1.0 if right else -1.0, True, False, {}
 
 
@@ -110,7 +122,7 @@ class NegativeRewards(_Probe):
     def step(self, action: Any) -> Step:
         self.t += 1
         done = self.t == 5
-        return self._place(), -1.0 if action == 1 else -2.0, done, False, {}
+        return self._place(), -1.0 if self.chosen(action) == 1 else -2.0, done, False, {}
 
 
 class SurviveOrQuit(_Probe):
@@ -121,7 +133,7 @@ class SurviveOrQuit(_Probe):
 
     def step(self, action: Any) -> Step:
         self.t += 1
-        quits = action == 1
+        quits = self.chosen(action) == 1
         return _vector(0), 1.5 if quits else 1.0, bool(quits), self.t == 20 and not quits, {}
 
 
@@ -152,6 +164,7 @@ class Tagging(_Probe):
     LENGTHS: ClassVar[tuple[int, int, int]] = (3, 4, 5)
 
     def __init__(self) -> None:
+        super().__init__()
         self.number = next(Tagging.numbers)
         self.episode = -1
 
