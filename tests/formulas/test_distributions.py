@@ -8,7 +8,15 @@ import pytest
 import torch
 from scipy.stats import chi2
 from torch import Tensor
-from torch.distributions import Categorical, Normal, kl_divergence
+from torch.distributions import (
+    AffineTransform,
+    Categorical,
+    Independent,
+    Normal,
+    TanhTransform,
+    TransformedDistribution,
+    kl_divergence,
+)
 from torch.nn.functional import pad
 
 from relook.formulas.distributions import (
@@ -22,6 +30,8 @@ from relook.formulas.distributions import (
     gaussian_kl,
     gaussian_log_prob,
     gaussian_slopes,
+    squashed_log_prob,
+    squashed_slopes,
 )
 
 ALMOST_1 = 1 - 2**-24
@@ -292,3 +302,59 @@ def test_the_kl_of_nearly_equal_gaussians_is_not_lost_in_rounding() -> None:
     zero, near = torch.zeros(1, 1), torch.full((1, 1), 1e-4)
     assert gaussian_kl(zero, zero, zero, near).item() == pytest.approx(1e-8, rel=1e-3)
     assert gaussian_kl(zero, zero, near, zero).item() == pytest.approx(0.5e-8, rel=1e-3)
+
+
+BOUNDS = pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-2.0, 2.0), (0.0, 10.0), (-5.0, 0.5)])
+
+
+@BOUNDS
+@pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.0), (1.5, -1.0), (-0.4, 1.0), (0.3, -3.0)])
+def test_the_squashed_density_integrates_to_1_over_its_bounds(
+    low: float, high: float, mean: float, log_std: float
+) -> None:
+    """Without the correction, or without the width of the bounds in it, it would not."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    # On a grid of u that reaches far beyond all mass; the widths of its cells are those of the actions.
+    edges = torch.linspace(mean - 12 * np.exp(log_std), mean + 12 * np.exp(log_std), 40_001, dtype=torch.float64)
+    u = (edges[1:] + edges[:-1]) / 2
+    widths = (middle + half * edges.tanh()).diff()
+    noise = (u - mean) / np.exp(log_std)
+    log_prob = squashed_log_prob(
+        u[:, None], noise[:, None], torch.full((40_000, 1), log_std).double(), torch.tensor([half]).double()
+    )
+    assert float((log_prob.exp() * widths).sum()) == pytest.approx(1, abs=2e-3)
+
+
+@BOUNDS
+def test_the_squashed_density_is_torchs(low: float, high: float) -> None:
+    middle, half = torch.full((3,), (low + high) / 2).double(), torch.full((3,), (high - low) / 2).double()
+    mean, log_std, noise = normal(50, 3), normal(50, 3, seed=1) / 3, normal(50, 3, seed=2)
+    squash = [TanhTransform(cache_size=1), AffineTransform(middle, half, event_dim=1, cache_size=1)]
+    expected = TransformedDistribution(Independent(Normal(mean, log_std.exp()), 1), squash)
+    u = mean + log_std.exp() * noise
+    close(squashed_log_prob(u, noise, log_std, half), expected.log_prob(squash[1](squash[0](u))))
+
+
+def test_the_squashed_density_keeps_its_digits_at_the_bounds() -> None:
+    """1 - tanh² u is 0 in float32 from u = 9 on; its logarithm goes on falling by 2 for each step of u."""
+    u = torch.tensor([[10.0], [20.0], [40.0], [-40.0]])
+    found = squashed_log_prob(u, torch.zeros(4, 1), torch.zeros(4, 1), torch.ones(1))
+    expected = [2 * x - 2 * np.log(2) - 0.5 * np.log(2 * np.pi) for x in (10, 20, 40, 40)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("used", USED.values(), ids=USED)
+def test_slopes_of_a_squashed_gaussian_are_autograds(used: tuple[float, float]) -> None:
+    by_log_prob, of_action = used
+    mean, log_std = normal(20, 3).requires_grad_(), (normal(20, 3, seed=1) / 3).requires_grad_()
+    noise, half = normal(20, 3, seed=2), torch.tensor([1.0, 2.0, 0.5]).double()
+    u = mean + log_std.exp() * noise
+    weights = normal(20, seed=3), normal(20, 3, seed=4)
+    loss = by_log_prob * (squashed_log_prob(u, noise, log_std, half) * weights[0]).sum()
+    loss = loss + of_action * (half * u.tanh() * weights[1]).sum()
+    loss.backward()
+    by_mean, by_log_std = squashed_slopes(
+        u.detach().tanh(), noise, log_std.detach().exp(), half, of_action * weights[1], by_log_prob * weights[0]
+    )
+    close(by_mean, mean.grad)
+    close(by_log_std, log_std.grad)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relook.formulas.returns import gae, reward_to_go
+from relook.formulas.returns import gae, reward_to_go, squared_error, td_target
 
 
 class Case(NamedTuple):
@@ -207,3 +207,19 @@ def test_the_reward_to_go_is_the_lambda_1_return_when_values_say_nothing() -> No
     torch.testing.assert_close(
         reward_to_go(case.reward, case.terminated | case.truncated, beyond, case.discount), advantage
     )
+
+
+def test_a_td_target_bootstraps_through_truncation_alone() -> None:
+    """`terminated` removes what follows, by choice and not by a product, which would let NaN through."""
+    reward, following = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[10.0, torch.nan, 30.0]])
+    terminated, discount = torch.tensor([[False, True, False]]), torch.tensor([[0.5, 0.5, 0.25]])
+    assert td_target(reward, following, terminated, discount).tolist() == [[6.0, 2.0, 10.5]]
+
+
+def test_the_squared_error_is_each_critics_own_and_its_slope_that_of_the_sum_of_means() -> None:
+    q, target = torch.randn(2, 3, 4).requires_grad_(), torch.randn(2, 4)
+    errors, slope = squared_error(q.detach(), target)
+    expected = (q - target[:, None]).square()
+    torch.testing.assert_close(errors, expected.detach())
+    expected.mean(2).sum().backward()
+    torch.testing.assert_close(slope, q.grad)

@@ -45,7 +45,7 @@ def monte_carlo_bias(
         come = reward[t] + discount.unsqueeze(1) * following
         following = torch.where(within[t], torch.where(last[t] & ~terminated, value[t], come), 0.0)
         total += torch.where(within[t], value[t] - following, 0.0)
-    counted = length - (~terminated).to(length.dtype)
+    counted = (length - (~terminated).to(length.dtype)).clamp(min=0)
     return total.sum(1) / counted.sum(1)
 
 
