@@ -13,7 +13,7 @@ from relook.algorithms import ALGORITHMS
 from relook.cli.algorithms import presets
 
 DOCS = Path(__file__).parent
-NEIGHBOURS = (("reinforce", "vpg"), ("vpg", "a2c"), ("vpg", "trpo"), ("vpg", "ppo"))
+NEIGHBOURS = (("reinforce", "vpg"), ("vpg", "a2c"), ("vpg", "trpo"), ("vpg", "ppo"), ("ddpg", "td3"), ("td3", "sac"))
 CONTEXT = 1
 """Lines that two files share, shown around those that differ."""
 
@@ -88,10 +88,10 @@ MAIN = "the algorithm"
 
 
 def functions(module: ModuleType) -> dict[str, list[str]]:
-    """The source lines of a file's functions, by name; the algorithm's own function is called `MAIN`."""
+    """The source lines of a file's functions and small classes, by name; the algorithm's own is called `MAIN`."""
     own, found = module.__name__.rpartition(".")[2], {}
     for name, value in vars(module).items():
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+        if isinstance(value, FunctionType | type) and value.__module__ == module.__name__ and name != "Config":
             found[MAIN if name == own else name] = inspect.getsource(value).rstrip().splitlines()
     return found
 

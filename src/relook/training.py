@@ -96,7 +96,7 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     if networks is not None:  # a function that we do not know: let it fail now, and not in every worker
         make = request.actor_critic if callable(request.actor_critic) else named_actor_critic(networks["name"])
         for setting in settings:
-            known.build(spaces, Agents([Agent(0, 0)]), known.config(**setting), make)
+            _check_networks(known, spaces, setting, make)
 
     structural = names(known.config, "structural")
     groups: dict[str, list[int]] = {}
@@ -187,6 +187,21 @@ def _networks(actor_critic: str | Callable[..., Any] | None) -> dict[str, Any] |
         return None if actor_critic is None else {"name": actor_critic, "importable": True}
     name, importable = name_of(actor_critic)
     return {"name": name, "importable": importable}
+
+
+def _check_networks(known: Algorithm, spaces: Spaces, setting: Mapping[str, Any], make: Callable[..., Any]) -> None:
+    """Raise `WrongRequest` if a user's function makes other networks than those that an algorithm learns."""
+    numeric = {name: setting[name] for name in names(known.config, "numeric")}
+    wanted = known.networks.__name__
+    try:
+        made, *_ = known.build(spaces, Agents([Agent(0, 0, numeric)]), known.config(**setting), make)
+    except TypeError as error:
+        raise WrongRequest(
+            f"{known.name} learns a {wanted}: expected a function that makes one when it is called as {wanted} is; "
+            f"found one that cannot be called so: {error}"
+        ) from error
+    if not isinstance(made, known.networks):
+        raise WrongRequest(f"{known.name} learns a {wanted}: expected a function that makes one; found {made!r}")
 
 
 def _settings(config: type[Any], asked: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import AffineTransform, Independent, Normal, TanhTransform, TransformedDistribution
 from torch.nn.functional import mse_loss, relu, smooth_l1_loss
 
@@ -16,8 +16,8 @@ from relook.algorithms import algorithm, ddpg, dqn, sac, td3
 from relook.buffers import Batch, Replay, made_up_batch
 from relook.envs import ActionSpace, Environments, EnvironmentSpec, Spaces
 from relook.errors import WrongRequest
-from relook.networks import DeterministicActorCritic, QNetwork, SquashedActorCritic
-from relook.population import Agents, Stop, Target, agents_are_independent
+from relook.networks import DeterministicActorCritic, QNetwork, SquashedActorCritic, module_actor_critic
+from relook.population import Agents, Parameters, Stop, Target, agents_are_independent
 from relook.population.hyperparameters import Hyperparameters
 from relook.runs.files import read_lines
 from relook.training import Request, prepare
@@ -727,3 +727,30 @@ def test_a_replay_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pyte
     run = prepare(Request("sac", spec, range(10), 60_000, out=tmp_path / "run"), 2)
     assert run.record["replay_bytes"] == 10 * 60_000 * 166
     assert prepare(Request("ppo", spec, [0], 60_000, out=tmp_path / "ppo"), 2).record["replay_bytes"] is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_of_ones_own_are_those_that_an_algorithm_learns(tmp_path: Path, name: str) -> None:
+    """A subclass is one; networks for policy gradients are refused with a sentence."""
+
+    class Own(NETWORKS[name]):  # type: ignore[misc]
+        def value(self, observation: Tensor) -> Tensor:
+            return super().value(observation) + 1
+
+    request = Request(name, EnvironmentSpec(HOME[name]), [0], 10_000, evaluate_episodes=0)
+    prepare(replace(request, actor_critic=Own, out=tmp_path / "own"), 1)
+    made = module_actor_critic(nn.Linear, nn.Linear)
+    with pytest.raises(WrongRequest, match=f"{name} learns a {NETWORKS[name].__name__}: .*cannot be called so"):
+        prepare(replace(request, actor_critic=made, out=tmp_path / "made"), 1)
+    with pytest.raises(
+        WrongRequest, match=f"{name} learns a {NETWORKS[name].__name__}: expected a function that makes"
+    ):
+        prepare(replace(request, actor_critic=lambda *_, **__: NotOne(), out=tmp_path / "none"), 1)
+
+
+class NotOne:
+    """Has what an optimiser needs, and nothing else."""
+
+    def __init__(self) -> None:
+        self.parameters = Parameters(1, ("q",), {"weight": (1,)})
+        self.critics = self

@@ -95,7 +95,7 @@ def test_a_damaged_segment_is_noticed_and_an_older_checkpoint_taken(tmp_path: Pa
     elif damage == "link":
         elsewhere = tmp_path / "elsewhere"
         elsewhere.write_bytes(content)
-        os.symlink(elsewhere, path)
+        path.symlink_to(elsewhere)
     events = whole.unit_directory(0) / "events.jsonl"
     events.write_text("".join(line for line in events.read_text().splitlines(True) if '"finished"' not in line))
     work(whole, 0, SPEC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -48,6 +49,11 @@ class Algorithm:
         if name not in self.presets:
             raise WrongRequest(f"expected a preset of {self.name} among {', '.join(self.presets)}; found {name!r}")
         return self.presets[name]
+
+    @property
+    def networks(self) -> type[Any]:
+        """The class of the networks that it learns."""
+        return inspect.signature(self.train).parameters["actor_critic"].default  # type: ignore[no-any-return]
 
     @property
     def build(self) -> Callable[..., Any]:

@@ -2,6 +2,21 @@
 
 from relook.population.hyperparameters import Preset
 
+# What the three algorithms of continuous actions have in common in each source.
+SPINNING_UP = {
+    "update_interval": 50,
+    "random_steps": 10_000,
+    "batch": 100,
+    "initialisation": "uniform",
+}
+SPINNING_UP_DIFFERS = (
+    "noise is in units of the environment's actions there, and in halves of their range here",
+    "an episode whose end falls on its time limit never terminates there",
+    "environments are reset without seeds there",
+)
+SB3 = {"random_steps": 100, "learning_starts": 100, "initialisation": "uniform"}
+CLEANRL = {"learning_rate": 3e-4, "initialisation": "uniform"}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "reinforce": {
         "spinning-up": Preset(
@@ -210,8 +225,124 @@ PRESETS: dict[str, dict[str, Preset]] = {
             ),
         ),
     },
-    "dqn": {},
-    "ddpg": {},
-    "td3": {},
-    "sac": {},
+    "dqn": {
+        "sb3": Preset(
+            "Stable-Baselines3 2.9, the defaults of `DQN` with `MlpPolicy`",
+            {
+                "learning_rate": 1e-4,
+                "exploration": 0.1,
+                "max_gradient_norm": 10.0,
+                "update_to_data": 0.25,
+                "target_interval": 10_000,
+                "learning_starts": 100,
+                "capacity": 1_000_000,
+                "batch": 32,
+                "n_step": 1,
+                "loss": "huber",
+                "double": False,
+                "hidden": (64, 64),
+                "initialisation": "uniform",
+                "anneal_learning_rate": False,
+            },
+            {},
+            (
+                "the target network is copied while collecting there, and after the updates of that step here",
+                "environments are reset with a seed once there, and at every episode here",
+            ),
+        ),
+        "cleanrl": Preset(
+            "CleanRL, `dqn.py`",
+            {
+                "learning_rate": 2.5e-4,
+                "exploration": 0.5,
+                "update_interval": 10,
+                "update_to_data": 0.1,
+                "learning_starts": 10_000,
+                "capacity": 10_000,
+                "n_step": 1,
+                "double": False,
+                "hidden": (120, 84),
+                "initialisation": "uniform",
+                "anneal_learning_rate": False,
+            },
+            {},
+            ("environments are reset with a seed once there, and at every episode here",),
+        ),
+    },
+    "ddpg": {
+        "spinning-up": Preset(
+            "Spinning Up, the defaults of `ddpg_pytorch`",
+            SPINNING_UP,
+            {"rescale_actions": False},
+            SPINNING_UP_DIFFERS,
+        ),
+        "sb3": Preset(
+            "Stable-Baselines3 2.9, the defaults of `DDPG` with `MlpPolicy`",
+            {**SB3, "exploration_noise": 0.0, "hidden": (400, 300)},
+            {},
+            ("environments are reset with a seed once there, and at every episode here",),
+        ),
+        "cleanrl": Preset(
+            "CleanRL, `ddpg_continuous_action.py`",
+            {**CLEANRL, "q_learning_rate": 3e-4, "random_steps": 25_000, "learning_starts": 25_000},
+            {"rescale_actions": False},
+            (
+                "policy and targets move at every second update there",
+                "environments are reset with a seed once there, and at every episode here",
+            ),
+        ),
+    },
+    "td3": {
+        "spinning-up": Preset(
+            "Spinning Up, the defaults of `td3_pytorch`",
+            SPINNING_UP,
+            {"rescale_actions": False},
+            SPINNING_UP_DIFFERS,
+        ),
+        "sb3": Preset(
+            "Stable-Baselines3 2.9, the defaults of `TD3` with `MlpPolicy`",
+            {**SB3, "exploration_noise": 0.0, "hidden": (400, 300)},
+            {},
+            ("environments are reset with a seed once there, and at every episode here",),
+        ),
+        "cleanrl": Preset(
+            "CleanRL, `td3_continuous_action.py`",
+            {**CLEANRL, "q_learning_rate": 3e-4, "random_steps": 25_000, "learning_starts": 25_000},
+            {"rescale_actions": False},
+            ("environments are reset with a seed once there, and at every episode here",),
+        ),
+    },
+    "sac": {
+        "spinning-up": Preset(
+            "Spinning Up, the defaults of `sac_pytorch`",
+            {**SPINNING_UP, "temperature": 0.2, "learn_temperature": False},
+            {"rescale_actions": False},
+            SPINNING_UP_DIFFERS,
+        ),
+        "sb3": Preset(
+            "Stable-Baselines3 2.9, the defaults of `SAC` with `MlpPolicy`",
+            {**SB3, "learning_rate": 3e-4, "q_learning_rate": 3e-4, "temperature_learning_rate": 3e-4},
+            {},
+            (
+                "the temperature moves before critics and policy there, and after them here",
+                "the policy's loss and the temperature's share one draw of actions in both; Q's loss is halved there, "
+                "which changes nothing for Adam",
+                "environments are reset with a seed once there, and at every episode here",
+            ),
+        ),
+        "cleanrl": Preset(
+            "CleanRL, `sac_continuous_action.py`",
+            {
+                **CLEANRL,
+                "random_steps": 5_000,
+                "learning_starts": 5_000,
+            },
+            {"rescale_actions": False},
+            (
+                "the policy moves twice at every second update there, and once at every one here",
+                "log σ is squashed into -5 … 2 there, and cut at -20 and 2 here",
+                "environments are reset with a seed once there, and at every episode here",
+            ),
+        ),
+    },
 }
