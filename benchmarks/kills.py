@@ -1,14 +1,14 @@
-"""Does a run that is killed again and again become what it would have been? `python -m benchmarks.kills [KILLS]`
+"""Does a run that is killed again and again become what it would have been? `python -m benchmarks.kills [N [NAME …]]`
 
-For each environment: one run that nobody disturbs, and runs that are killed with SIGKILL at random moments and resumed,
-until there were KILLS kills in all (100 unless said otherwise). A kill takes the whole tree of processes, a worker
-alone, the command alone, or the whole tree while a checkpoint is being written. Compared are `parameters_sha256` of
-every agent and, to the byte, metrics, episodes with their actions, evaluations and value estimates.
+For each training of the list (of the algorithms named, or all): one run that nobody disturbs, and runs that are killed
+with SIGKILL at random moments and resumed, until there were N kills in all (100 unless said otherwise). A kill takes
+the whole tree of processes, a worker alone, the command alone, or the whole tree while a checkpoint is being written.
+Compared are `parameters_sha256` of every agent and, to the byte, metrics, episodes with their actions, evaluations and
+value estimates.
 
 Writes results/kills.md, and results/kills.csv with every kill.
 """
 
-import json
 import os
 import random
 import signal
@@ -17,8 +17,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -30,11 +32,25 @@ SAME = (
     *(f"{name}.bin" for name in ("actions", "training-values", "evaluation-values")),
 )
 SMALL = "--seeds 4 --workers 2 --checkpoint-every 500 --evaluate-episodes 2"
-ENVIRONMENTS = {
-    "CartPole-v1": "--steps 40960",
-    "Pendulum-v1": "--steps 30720 --normalise-observations True",
-    "FrozenLake-v1": "--steps 40960",
-    "HalfCheetah-v5": "--steps 15360 --envs 2 --horizon 256 --normalise-observations True",
+REPLAY = "--iteration 250 --capacity 3000 --hidden 64,64 --batch 64"
+TRAININGS = (
+    ("ppo", "CartPole-v1", "--steps 40960"),
+    ("ppo", "Pendulum-v1", "--steps 30720 --normalise-observations True"),
+    ("ppo", "FrozenLake-v1", "--steps 40960"),
+    ("ppo", "HalfCheetah-v5", "--steps 15360 --envs 2 --horizon 256 --normalise-observations True"),
+    ("dqn", "CartPole-v1", f"--steps 8000 --target-interval 250 --update-interval 2 {REPLAY}"),
+    ("ddpg", "Pendulum-v1", f"--steps 6000 {REPLAY}"),
+    ("td3", "Pendulum-v1", f"--steps 6000 {REPLAY} --envs 2 --update-interval 2 --n-step 3"),
+    ("sac", "HalfCheetah-v5", f"--steps 5000 {REPLAY}"),
+)
+"""Where there is a replay, it is written over more than once."""
+COLUMNS = {
+    "algorithm": pl.String,
+    "environment": pl.String,
+    "run": pl.Int64,
+    "kind": pl.String,
+    "newest": pl.String,
+    "same": pl.Boolean,
 }
 KINDS = ("tree", "worker", "command", "while a checkpoint is written")
 
@@ -76,66 +92,86 @@ def compared(one: Run, other: Run) -> list[str]:
     return differs
 
 
-def main(wanted: int) -> int:
-    rng, kills, lines, other = random.Random(0), [], [], 0  # noqa: S311  # nothing here is a secret
-    with tempfile.TemporaryDirectory() as place:
-        for environment, options in ENVIRONMENTS.items():
-            words = ["train", "ppo", "--env", environment, *SMALL.split(), *options.split(), "--out"]
-            whole = Path(place) / f"{environment}-whole"
-            began = time.monotonic()
-            assert relook(*words, str(whole)).wait() == 0
-            took = time.monotonic() - began
-            runs, own, bad = 0, 0, 0
-            while own < wanted / len(ENVIRONMENTS):
-                out = Path(place) / f"{environment}-{runs}"
-                runs += 1
-                process = relook(*words, str(out))
-                while True:
-                    try:
-                        process.wait(rng.uniform(0.3, 0.8) * took)
-                    except subprocess.TimeoutExpired:
-                        kind = rng.choice(KINDS)
-                        kill(kind, process, out, rng)
-                        own += 1
-                        steps = [row.name for row in sorted(out.glob("units/*/checkpoints/0*")) if row.name.isdecimal()]
-                        kills.append(
-                            {"environment": environment, "run": runs, "kind": kind, "newest": max(steps, default="")}
-                        )
-                        print(environment, runs, kind, max(steps, default="none"), flush=True)
-                    if (out / "run.json").exists() and all(
-                        "finished" in Run(out).unit_events(u) for u in Run(out).units
-                    ):
-                        break
-                    begun = (out / "run.json").exists()
-                    process = (
-                        relook("resume", str(out), "--workers", str(rng.choice((1, 2))))
-                        if begun
-                        else relook(*words, str(out))
-                    )
-                differs = compared(Run(whole), Run(out))
-                bad += bool(differs)
-                print(environment, runs, "differs: " + ", ".join(differs) if differs else "the same", flush=True)
-            other += bad
-            counted = Counter(row["kind"] for row in kills if row["environment"] == environment)
-            lines.append(
-                f"| {environment} | {own} | {' | '.join(str(counted[kind]) for kind in KINDS)} | {runs} | "
-                f"{'all the same' if not bad else f'{bad} differ'} |"
-            )
-    head = [
+def disturbed(words: Sequence[str], out: Path, took: float, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Train, kill, resume until the run has finished. Yields the kind of each kill and the newest checkpoint then."""
+    process = relook(*words, str(out))
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.3, 0.8) * took)
+        if process.poll() is None:
+            kind = rng.choice(KINDS)
+            kill(kind, process, out, rng)
+            steps = [path.name for path in out.glob("units/*/checkpoints/0*") if path.name.isdecimal()]
+            yield kind, max(steps, default="")
+        begun = (out / "run.json").exists()
+        if begun and all("finished" in Run(out).unit_events(unit) for unit in Run(out).units):
+            return
+        workers = str(rng.choice((1, 2)))
+        process = relook("resume", str(out), "--workers", workers) if begun else relook(*words, str(out))
+
+
+def kills_of(algorithm: str, environment: str, options: str, wanted: float, place: Path) -> list[dict[str, Any]]:
+    """Enough runs for so many kills, each compared with one that nobody disturbs."""
+    rng, found, runs = random.Random(f"{algorithm} {environment}"), list[dict[str, Any]](), 0  # noqa: S311  # no secret
+    words = ["train", algorithm, "--env", environment, *SMALL.split(), *options.split(), "--out"]
+    whole = place / f"{algorithm}-{environment}-whole"
+    began = time.monotonic()
+    assert relook(*words, str(whole)).wait() == 0
+    took = time.monotonic() - began
+    while len(found) < wanted:
+        runs += 1
+        out = place / f"{algorithm}-{environment}-{runs}"
+        own = []
+        for kind, newest in disturbed(words, out, took, rng):
+            own.append({"run": runs, "kind": kind, "newest": newest})
+            print(algorithm, environment, *own[-1].values(), flush=True)
+        differs = compared(Run(whole), Run(out))
+        print(algorithm, environment, runs, "differs: " + ", ".join(differs) if differs else "the same", flush=True)
+        found += [{"algorithm": algorithm, "environment": environment, **row, "same": not differs} for row in own]
+    return found
+
+
+def table(kills: pl.DataFrame) -> str:
+    """A row for each training."""
+    lines = [
         "# Killed and resumed",
         "",
         "Made by `python -m benchmarks.kills`: SIGKILL at random moments, then `relook resume` with one or two",
         "workers. Each run is compared with one that nobody disturbed: digests of all parameters, and metrics,",
         "episodes, actions, evaluations and value estimates to the byte.",
         "",
-        f"| environment | kills | {' | '.join(KINDS)} | runs | compared |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| algorithm | environment | kills | {' | '.join(KINDS)} | runs | compared |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    (RESULTS / "kills.md").write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
-    pl.DataFrame(kills).write_csv(RESULTS / "kills.csv")
-    print(json.dumps({"kills": len(kills), "runs that differ": other}))
-    return int(other > 0)
+    for algorithm, environment, _ in TRAININGS:
+        own = kills.filter((pl.col("algorithm") == algorithm) & (pl.col("environment") == environment))
+        if own.is_empty():
+            continue
+        counted = Counter(own["kind"])
+        bad = own.filter(~pl.col("same"))["run"].n_unique()
+        lines.append(
+            f"| {algorithm} | {environment} | {len(own)} | {' | '.join(str(counted[kind]) for kind in KINDS)} "
+            f"| {own['run'].n_unique()} | {f'{bad} differ' if bad else 'all the same'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(wanted: int, algorithms: Sequence[str]) -> int:
+    csv = RESULTS / "kills.csv"
+    trainings = [training for training in TRAININGS if not algorithms or training[0] in algorithms]
+    for algorithm, environment, options in trainings:
+        with tempfile.TemporaryDirectory() as place:
+            found = pl.DataFrame(
+                kills_of(algorithm, environment, options, wanted / len(trainings), Path(place)), schema=COLUMNS
+            )
+        if csv.exists():
+            kept = pl.read_csv(csv, schema=COLUMNS)
+            others = kept.filter((pl.col("algorithm") != algorithm) | (pl.col("environment") != environment))
+            found = pl.concat([others, found])
+        found.write_csv(csv)
+        (RESULTS / "kills.md").write_text(table(found), encoding="utf-8")
+    return int(not found["same"].all())
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100, sys.argv[2:]))

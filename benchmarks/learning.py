@@ -1,7 +1,8 @@
-"""Do algorithms with their default settings learn? `python -m benchmarks.learning [NAME …]`
+"""Do algorithms with their default settings learn? `python -m benchmarks.learning [NAME[=RUN] …]`
 
 Runs the commands below, keeps every deterministic evaluation of every seed (results/learning.csv) and writes a table
-of the final ones (results/learning.md). No seed that was run is left out.
+of the final ones (results/learning.md). No seed that was run is left out. NAME=RUN takes a run of that command that
+was made before, for tasks that take hours.
 """
 
 import subprocess
@@ -57,13 +58,25 @@ TASKS = (
             ("pendulum", "Pendulum-v1", 300_000, -200),
         )
     ),
+    Task("dqn-cartpole", "dqn", "--env CartPole-v1 --steps 100000 --seeds 10", 475),
+    Task("dqn-acrobot", "dqn", "--env Acrobot-v1 --steps 200000 --seeds 10", -90),
+    Task("sac-pendulum", "sac", "--env Pendulum-v1 --steps 20000 --seeds 10", -160),
+    Task("td3-pendulum", "td3", "--env Pendulum-v1 --steps 20000 --seeds 10", -160),
+    Task("ddpg-pendulum", "ddpg", "--env Pendulum-v1 --steps 20000 --seeds 10", -200),
+    Task("sac-inverted-pendulum", "sac", "--env InvertedPendulum-v5 --steps 30000 --seeds 10", 950),
+    Task("sac-halfcheetah", "sac", "--env HalfCheetah-v5 --steps 100000 --seeds 3", 5738),
+    Task("td3-halfcheetah", "td3", "--env HalfCheetah-v5 --steps 100000 --seeds 3", 5172),
 )
 """The last two of PPO's are what the defaults are not; LOG.md says what came of them."""
 
 
-def main(names: list[str]) -> None:
+def main(words: list[str]) -> None:
+    asked = {name: run for name, _, run in (word.partition("=") for word in words)}
     for task in TASKS:
-        if names and task.name not in names:
+        if asked and task.name not in asked:
+            continue
+        if made := asked.get(task.name):
+            keep(task, Run(made))
             continue
         with tempfile.TemporaryDirectory() as directory:
             out = Path(directory) / "run"

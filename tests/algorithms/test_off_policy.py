@@ -25,7 +25,7 @@ from support import equal_bits, plain, plain_network, population, spec_of, state
 
 CONTINUOUS = ["ddpg", "td3", "sac"]
 NAMES = ["dqn", *CONTINUOUS]
-NETWORKS: dict[str, Callable[..., Any]] = {
+NETWORKS: dict[str, type[Any]] = {
     "dqn": QNetwork,
     "ddpg": DeterministicActorCritic,
     "td3": DeterministicActorCritic,
@@ -153,7 +153,8 @@ def test_ddpg_and_td3_do_what_a_plain_version_does(name: str, environment: str, 
     q_adams = [torch.optim.Adam(of(theta, *twins), lr=0.03) for theta in thetas]
 
     def mu(theta: dict[str, Tensor], x: Tensor) -> Tensor:
-        return middle + half * torch.tanh(plain_network(theta, "policy", x, relu))
+        action: Tensor = middle + half * torch.tanh(plain_network(theta, "policy", x, relu))
+        return action
 
     def q(theta: dict[str, Tensor], group: str, x: Tensor, action: Tensor) -> Tensor:
         return plain_network(theta, group, torch.cat([x, action], 1), relu)[:, 0]
@@ -223,7 +224,7 @@ def test_sac_does_what_a_plain_version_does(environment: str, rescale: bool, lea
         mean, log_std = plain_network(theta, "policy", x, relu).chunk(2, 1)
         std = log_std.clamp(-20, 2).exp()
         squash = [TanhTransform(cache_size=1), AffineTransform(middle, half, event_dim=1, cache_size=1)]
-        squashed = TransformedDistribution(Independent(Normal(mean, std), 1), squash)  # type: ignore[arg-type]
+        squashed = TransformedDistribution(Independent(Normal(mean, std), 1), squash)
         action = squash[1](squash[0](mean + std * noise))
         return action, squashed.log_prob(action)
 
@@ -334,7 +335,9 @@ def test_a_step_of_the_policy_goes_where_the_critic_points(name: str) -> None:
     batch = made_up_batch(agents, spaces, 64, h)
 
     def worth() -> Tensor:
-        return learner.ac.critics.values(batch.observation, learner.ac.act_deterministically(batch.observation)).mean(2)
+        best = learner.ac.act_deterministically(batch.observation)
+        values: Tensor = learner.ac.critics.values(batch.observation, best)
+        return values.mean(2)
 
     if name == "sac":
         learner.temperature.set("log", torch.full((2, 1), -20.0))
@@ -601,7 +604,7 @@ def test_noise_is_in_halves_of_the_range_and_each_agents_own() -> None:
     agents = population(config, [0, 1])
     ac = ddpg.build(spaces, agents, config, DeterministicActorCritic).ac
     h = Hyperparameters(agents)
-    h.exploration_noise = torch.tensor([0.0, 0.1])
+    h._set({"exploration_noise": torch.tensor([0.0, 0.1])})
     observation = torch.zeros(2, 1, 1)
     moved = ddpg.explore(ac, observation, torch.ones(2, 1, 2), h) - ac.action(observation)
     torch.testing.assert_close(moved[:, 0], torch.tensor([[0.0, 0.0], [0.2, 0.275]]))
@@ -609,7 +612,7 @@ def test_noise_is_in_halves_of_the_range_and_each_agents_own() -> None:
 
 def test_random_actions_of_dqn_come_as_often_as_epsilon_says() -> None:
     learner, _, agents, h, _ = learner_of("dqn")
-    h.exploration, h.final_epsilon = torch.tensor([0.5, 0.25]), torch.tensor([0.1, 0.3])
+    h._set({"exploration": torch.tensor([0.5, 0.25]), "final_epsilon": torch.tensor([0.1, 0.3])})
     expected = [([1.0, 1.0], 0), ([0.55, 0.3], 50), ([0.1, 0.3], 100), ([0.1, 0.3], 200)]
     for epsilon, done in expected:
         assert dqn.epsilon(h, done, 200).tolist() == pytest.approx(epsilon)
@@ -733,12 +736,9 @@ def test_a_replay_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_networks_of_ones_own_are_those_that_an_algorithm_learns(tmp_path: Path, name: str) -> None:
     """A subclass is one; networks for policy gradients are refused with a sentence."""
 
-    class Own(NETWORKS[name]):  # type: ignore[misc]
-        def value(self, observation: Tensor) -> Tensor:
-            return super().value(observation) + 1
-
+    own = type("Own", (NETWORKS[name],), {})
     request = Request(name, EnvironmentSpec(HOME[name]), [0], 10_000, evaluate_episodes=0)
-    prepare(replace(request, actor_critic=Own, out=tmp_path / "own"), 1)
+    prepare(replace(request, actor_critic=own, out=tmp_path / "own"), 1)
     made = module_actor_critic(nn.Linear, nn.Linear)
     with pytest.raises(WrongRequest, match=f"{name} learns a {NETWORKS[name].__name__}: .*cannot be called so"):
         prepare(replace(request, actor_critic=made, out=tmp_path / "made"), 1)

@@ -71,7 +71,8 @@ def values(ac: Any, *observations: list[float]) -> Tensor:
     """V [A, observations]."""
     x = torch.tensor(observations).expand(len(SEEDS), -1, -1)
     with torch.no_grad():
-        return ac.value(x)
+        found: Tensor = ac.value(x)
+    return found
 
 
 def returns(ac: Any, probe: str, config: Any) -> list[float]:

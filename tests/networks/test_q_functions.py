@@ -1,5 +1,6 @@
 """Critics, Q networks and bounded policies: what they give, and their slopes against autograd in float64."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ def gradients(made: Any, theta: Any, a: int) -> dict[str, Tensor]:
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_critics_and_their_slopes_are_autograds(count: int, activation: str, rows: int) -> None:
-    made, kind = critics(count, activation), {"relu": relu, "tanh": torch.tanh}[activation]
+    kinds: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "tanh": torch.tanh}
+    made, kind = critics(count, activation), kinds[activation]
     seen, action, by_value = random(2, rows, 3), random(2, rows, 2, seed=1), random(2, count, rows, seed=2)
     taught = made.evaluate(seen, action)
     taught.backward(by_value)
