@@ -43,6 +43,9 @@ DQN, DDPG, TD3, SAC = (f"algorithms/{name}.py" for name in ("dqn", "ddpg", "td3"
 REPLAY, SEGMENTS, TARGET = "buffers/replay.py", "runs/segments.py", "population/target.py"
 Q_NETWORK, Q_FUNCTIONS, CONTINUOUS = (f"networks/{name}.py" for name in ("q_network", "q_functions", "continuous"))
 DIAGNOSTICS = "formulas/diagnostics.py"
+OTHERWISE = dict.fromkeys(("dqn.py", "ddpg.py", "td3.py", "sac.py"), "off_policy.py")
+OTHERWISE |= dict.fromkeys(("q_network.py", "continuous.py"), "q_functions.py")
+"""Files whose tests have another name."""
 
 
 @dataclass(frozen=True)
@@ -1216,7 +1219,7 @@ def plant(bug: Bug) -> str | None:
         shutil.copy(ROOT / "pyproject.toml", copy)
         (copy / "src" / "relook" / bug.file).write_text(patched(bug), encoding="utf-8")
         room, name = bug.file.split("/")
-        own = f"tests/{room}/test_{name}"
+        own = f"tests/{room}/test_{OTHERWISE.get(name, name)}"
         others = [f"tests/{other}" for other in ROOMS if other != room]
         for tests in ([own] if (ROOT / own).exists() and bug.number else [], [f"tests/{room}"], others):
             output = run_tests(copy, tests) if tests else "0 passed"
