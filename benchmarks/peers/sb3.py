@@ -14,12 +14,12 @@ import time
 import numpy as np
 import torch
 from sb3_contrib import TRPO
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-ALGORITHMS = {"ppo": PPO, "a2c": A2C, "trpo": TRPO}
+ALGORITHMS = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "dqn": DQN, "ddpg": DDPG, "td3": TD3, "sac": SAC}
 TENTHS = 10
 
 
@@ -59,19 +59,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--evaluate-episodes", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--hidden", type=int, nargs="+", help="units in the hidden layers, instead of the default")
     asked = parser.parse_args()
 
     torch.set_num_threads(asked.threads)
     env = make_vec_env(asked.env, n_envs=asked.envs, seed=asked.seed)
-    model = ALGORITHMS[asked.algorithm]("MlpPolicy", env, seed=asked.seed, device="cpu")
-    iterations = asked.steps // (model.n_steps * asked.envs)
+    layers = {"net_arch": asked.hidden} if asked.hidden else None
+    model = ALGORITHMS[asked.algorithm]("MlpPolicy", env, seed=asked.seed, device="cpu", policy_kwargs=layers)
+    each = getattr(model, "n_steps", 1) * asked.envs  # steps of an iteration; off-policy algorithms stop anywhere
+    iterations = asked.steps // each
     if iterations < 1:
-        raise SystemExit(f"expected at least {model.n_steps * asked.envs} steps, one iteration; found {asked.steps}")
+        raise SystemExit(f"expected at least {each} steps, one iteration; found {asked.steps}")
     callback = None
     if asked.evaluate_episodes:
         callback = Evaluations(asked.env, asked.evaluate_episodes, asked.seed, iterations)
     began = time.perf_counter()
-    model.learn(iterations * model.n_steps * asked.envs, callback=callback)
+    model.learn(iterations * each, callback=callback)
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"steps": model.num_timesteps, "seconds": seconds, "peak_mebibytes": peak}), flush=True)

@@ -8,6 +8,8 @@ cores as best it can: ours as `relook train` does, theirs with two processes at 
 theirs is measured with one thread and with two, and the better counts. No evaluation. Steps per second are those of the
 learning itself; the time of the whole command, with starting Python and torch, is in the raw results.
 
+For SAC at 256×256 the limit is arithmetic; each round measures it too, and the share of it that we reach is told.
+
 `agents`: what an agent-step costs with 1 … 50 agents in one process, the whole command included.
 
 Writes results/speed.csv (every measurement), results/speed.md and results/speed.png.
@@ -15,6 +17,7 @@ Writes results/speed.csv (every measurement), results/speed.md and results/speed
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +30,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks import peers
+from benchmarks.speed.arithmetic import SAC_UPDATE
 from relook.runs.reading import Run
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -46,6 +50,8 @@ class Comparison:
     steps: int
     """Per agent."""
     bar: float
+    hidden: tuple[int, ...] = ()
+    """Units in the hidden layers, instead of their default."""
 
 
 COMPARISONS = (
@@ -55,14 +61,22 @@ COMPARISONS = (
     Comparison("A2C, CartPole-v1, ten seeds", "a2c", "CartPole-v1", 1, 10, 10_000, 5.0),
     Comparison("A2C, CartPole-v1, ten seeds, 8 envs", "a2c", "CartPole-v1", 8, 10, 40_000, 5.0),
     Comparison("TRPO, HalfCheetah-v5, ten seeds", "trpo", "HalfCheetah-v5", 1, 10, 8_192, 3.0),
+    Comparison("SAC, HalfCheetah-v5, two seeds", "sac", "HalfCheetah-v5", 1, 2, 2_000, 1.5),
+    Comparison("SAC, HalfCheetah-v5, one seed", "sac", "HalfCheetah-v5", 1, 1, 2_000, 1.4),
+    Comparison("SAC 64×64, Pendulum-v1, ten seeds", "sac", "Pendulum-v1", 1, 10, 2_000, 8.0, (64, 64)),
+    Comparison("DQN, CartPole-v1, ten seeds", "dqn", "CartPole-v1", 1, 10, 20_000, 6.0),
+    Comparison("DQN, CartPole-v1, one seed", "dqn", "CartPole-v1", 1, 1, 20_000, 2.0),
 )
 
 
-def ours(algorithm: str, env: str, envs: int, seeds: int, steps: int, workers: int) -> dict[str, float]:
+def ours(
+    algorithm: str, env: str, envs: int, seeds: int, steps: int, workers: int, hidden: tuple[int, ...] = ()
+) -> dict[str, float]:
     """One `relook train`: steps per second of learning, seconds of the whole command, peak memory of the workers."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "run"
         options = f"--env {env} --preset sb3 --envs {envs} --seeds {seeds} --steps {steps} --workers {workers}"
+        options += f" --hidden {','.join(map(str, hidden))}" if hidden else ""
         command = [sys.executable, "-m", "relook.cli", "train", algorithm, *options.split(), "--evaluate-episodes", "0"]
         began = time.perf_counter()
         subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -77,11 +91,12 @@ def ours(algorithm: str, env: str, envs: int, seeds: int, steps: int, workers: i
     return {"steps": made, "steps_per_second": speed, "whole_seconds": whole, "peak_mebibytes": peak}
 
 
-def theirs(algorithm: str, env: str, envs: int, seeds: int, steps: int, threads: int = 1) -> dict[str, float]:
+def theirs(c: Comparison, threads: int = 1) -> dict[str, float]:
     """Stable-Baselines3: one training, or two at once that stand for many seeds."""
-    options = f"--env {env} --envs {envs} --steps {steps} --threads {threads}".split()
+    options = f"--env {c.env} --envs {c.envs} --steps {c.steps} --threads {threads}".split()
+    options += ["--hidden", *map(str, c.hidden)] if c.hidden else []
     began = time.perf_counter()
-    processes = [peers.start("sb3.py", algorithm, *options, "--seed", str(seed)) for seed in range(min(seeds, 2))]
+    processes = [peers.start("sb3.py", c.algorithm, *options, "--seed", str(seed)) for seed in range(min(c.seeds, 2))]
     ends = [json.loads(process.communicate()[0].splitlines()[-1]) for process in processes]
     made = sum(end["steps"] for end in ends)
     return {
@@ -92,13 +107,32 @@ def theirs(algorithm: str, env: str, envs: int, seeds: int, steps: int, threads:
     }
 
 
+def arithmetic(processes: int) -> dict[str, float]:
+    """The updates of SAC a second that matrix products alone would allow, in so many processes at once."""
+    command = [sys.executable, "-m", "benchmarks.speed.arithmetic"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    began = time.perf_counter()
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(processes)]
+    rates = [float(process.communicate()[0]) for process in running]
+    speed = sum(rates) * 1e9 / SAC_UPDATE
+    return {
+        "steps": 0.0,
+        "steps_per_second": speed,
+        "whole_seconds": time.perf_counter() - began,
+        "peak_mebibytes": 0.0,
+    }
+
+
 def compare(comparisons: Sequence[Comparison], rounds: int) -> None:
     for number in range(rounds):
         for c in comparisons:
-            keep("compare", c.name, "relook", number, ours(c.algorithm, c.env, c.envs, c.seeds, c.steps, workers=2))
+            if c.hidden == () and c.algorithm == "sac":
+                keep("limit", c.name, "arithmetic", number, arithmetic(2))
+            measured = ours(c.algorithm, c.env, c.envs, c.seeds, c.steps, 2, c.hidden)
+            keep("compare", c.name, "relook", number, measured)
             for threads in (1, 2) if c.seeds == 1 else (1,):
                 side = f"stable-baselines3, {threads} thread{'s' * (threads > 1)} a process"
-                keep("compare", c.name, side, number, theirs(c.algorithm, c.env, c.envs, c.seeds, c.steps, threads))
+                keep("compare", c.name, side, number, theirs(c, threads))
 
 
 def agents(rounds: int) -> None:
@@ -140,6 +174,8 @@ def report(kept: pl.DataFrame) -> str:
             "|---|---|---|---|---|---|",
         ]
         for c in COMPARISONS:
+            if c.name not in kept["name"]:
+                continue
             side, of_rounds = ratios(kept, c)
             peaks = [
                 kept.filter((pl.col("name") == c.name) & (pl.col("side") == s))["peak_mebibytes"].to_numpy().max()
@@ -150,6 +186,18 @@ def report(kept: pl.DataFrame) -> str:
                 f"| {c.bar:g}× | {peaks[0]:,.0f} | {peaks[1]:,.0f} | {side} |"
             )
         lines.append("")
+    for c in COMPARISONS:
+        limits = kept.filter((pl.col("what") == "limit") & (pl.col("name") == c.name)).sort("round")
+        if limits.is_empty():
+            continue
+        own = kept.filter((pl.col("name") == c.name) & (pl.col("side") == "relook")).sort("round")
+        shares = (own["steps_per_second"] / limits["steps_per_second"]).to_list()
+        lines += [
+            f"{c.name}: {statistics.median(shares):.0%} ({min(shares):.0%} … {max(shares):.0%}) of what the matrix",
+            "products of its updates alone would allow on two cores, measured in the same rounds",
+            "(`benchmarks/speed/arithmetic.py`).",
+            "",
+        ]
     if "agents" in kept["what"]:
         lines += [
             "## More agents in one process (PPO, CartPole-v1, 8 environments each, the same hyper-parameters)",
@@ -219,9 +267,9 @@ def main() -> None:
     what = asked.what or ["compare", "agents"]
     comparisons = [c for c in COMPARISONS if not asked.only or any(word in c.name.lower() for word in asked.only)]
     if CSV.exists():  # measured again, not added to: rounds belong to one sitting
-        stays = ~pl.col("what").is_in(what)
+        stays = ~pl.col("what").is_in([*what, *(["limit"] if "compare" in what else [])])
         if asked.only:
-            stays |= (pl.col("what") == "compare") & ~pl.col("name").is_in([c.name for c in comparisons])
+            stays |= pl.col("what").is_in(["compare", "limit"]) & ~pl.col("name").is_in([c.name for c in comparisons])
         old = pl.read_csv(CSV).filter(stays)
         old.write_csv(CSV) if len(old) else CSV.unlink()
     if "compare" in what:
@@ -230,7 +278,7 @@ def main() -> None:
         agents(asked.rounds)
     kept = pl.read_csv(CSV)
     (RESULTS / "speed.md").write_text(report(kept), encoding="utf-8")
-    if kept["what"].n_unique() == 2:
+    if {"compare", "agents"} <= set(kept["what"]):
         draw(kept, RESULTS / "speed.png")
 
 
