@@ -173,9 +173,7 @@ def report(kept: pl.DataFrame) -> str:
             "| task | ratio | bar | our memory | theirs | their side |",
             "|---|---|---|---|---|---|",
         ]
-        for c in COMPARISONS:
-            if c.name not in kept["name"]:
-                continue
+        for c in (c for c in COMPARISONS if c.name in kept["name"]):
             side, of_rounds = ratios(kept, c)
             peaks = [
                 kept.filter((pl.col("name") == c.name) & (pl.col("side") == s))["peak_mebibytes"].to_numpy().max()
@@ -234,11 +232,12 @@ def draw(kept: pl.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    names = [c.name for c in COMPARISONS]
-    medians = [statistics.median(ratios(kept, c)[1]) for c in COMPARISONS]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+    compared = [c for c in COMPARISONS if c.name in kept["name"]]
+    names = [c.name for c in compared]
+    medians = [statistics.median(ratios(kept, c)[1]) for c in compared]
     left.barh(names[::-1], medians[::-1], color="C0")
-    for place, (c, ratio) in enumerate(zip(COMPARISONS[::-1], medians[::-1], strict=True)):
+    for place, (c, ratio) in enumerate(zip(compared[::-1], medians[::-1], strict=True)):
         left.text(ratio, place, f" {ratio:.1f}×", va="center")
         left.plot([c.bar, c.bar], [place - 0.4, place + 0.4], color="black", linewidth=1)
     left.axvline(1, color="grey", linewidth=0.8, linestyle=":")

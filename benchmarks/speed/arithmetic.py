@@ -13,10 +13,10 @@ import torch
 
 SIZE = 256
 SAC_UPDATE = 581.6e6
-"""Floating-point operations in the matrix products of one update of SAC on HalfCheetah-v5 at 256×256, batch 256: two for
-each of 256 samples and of 1,135,872 multiplications. 287,488 of these belong to the policy (forwards at s' and at s, back
-to its weights and through its two last layers) and 848,384 to two critics (forwards of the targets, forwards at (s, a),
-back to the weights and through two layers; forwards at (s, π(s)) and back to the action)."""
+"""Floating-point operations in the matrix products of one update of SAC on HalfCheetah-v5 at 256×256, batch 256: two
+for each of 256 samples and of 1,135,872 multiplications. 287,488 of these belong to the policy (forwards at s' and at
+s, back to its weights and through its two last layers) and 848,384 to two critics (forwards of the targets, forwards at
+(s, a), back to the weights and through two layers; forwards at (s, π(s)) and back to the action)."""
 
 
 def main() -> None:

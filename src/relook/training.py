@@ -422,6 +422,7 @@ def _carry_out_here(
 def _carry_out(run: Run, units: Sequence[int], spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
     """Units in processes of their own. A process that dies without saying why is recorded as a failure."""
     waiting, running = deque(units), dict[int, subprocess.Popen[bytes]]()
+    threads = max(1, min(workers, available_cores()) // max(1, len(units)))  # cores that would have no unit
     interrupted = False
     try:
         with _stop_signals_as_interrupts():
@@ -429,7 +430,7 @@ def _carry_out(run: Run, units: Sequence[int], spec: EnvironmentSpec, workers: i
                 try:
                     while waiting and len(running) < workers:
                         unit = waiting.popleft()
-                        running[unit] = _start_worker(run, unit, spec)
+                        running[unit] = _start_worker(run, unit, spec, threads)
                     time.sleep(0.1)
                     watch()
                     for unit, process in list(running.items()):
@@ -487,11 +488,12 @@ def _end(returncode: int) -> str:
     return f"was killed by {name}{hint}"
 
 
-def _start_worker(run: Run, unit: int, spec: EnvironmentSpec) -> subprocess.Popen[bytes]:
+def _start_worker(run: Run, unit: int, spec: EnvironmentSpec, threads: int) -> subprocess.Popen[bytes]:
     directory = run.unit_directory(unit)
     directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "relook.cli", "work", str(run.path), str(unit)]
     command += ["--env", spec.name] if spec.imports_code else []
+    command += ["--threads", str(threads)]
     networks = run.record["actor_critic"]
     command += ["--actor-critic", networks["name"]] if networks else []
     # What this process can import, its workers can; and one thread each, for numpy's libraries too.

@@ -10,7 +10,7 @@ import torch
 
 from relook.algorithms.ppo import Config
 from relook.envs import EnvironmentSpec
-from relook.population import Agent, Agents
+from relook.population import Agent, Agents, use_threads
 from relook.population.hyperparameters import names
 from relook.runs.files import read_lines
 from relook.runs.reading import Run
@@ -181,3 +181,24 @@ def test_digests_do_not_depend_on_how_a_run_is_split_into_units(tmp_path: Path) 
     assert digests("split", 4, {**sizes, **rates}) == whole
     assert digests("one setting", 1, sizes) == whole[:3]
     assert len(set(whole)) == 6
+
+
+@pytest.mark.parametrize("name", ["sac", "ppo"])
+def test_an_agent_is_the_same_on_any_number_of_threads(tmp_path: Path, name: str) -> None:
+    """With networks and batches that are large enough for them."""
+    sizes: dict[str, Any] = {"hidden": (256, 256)}
+    if name == "sac":
+        sizes |= {"iteration": 32, "update_interval": 8, "update_to_data": 0.25, "batch": 256}
+    else:
+        sizes |= {"envs": 4, "horizon": 64, "minibatch": 256, "epochs": 1}
+    config = tiny(name, **sizes)
+
+    def trained(place: str, threads: int) -> dict[str, bytes]:
+        use_threads(threads)
+        try:
+            asked = work(tmp_path / place, "Pendulum-v1", population(config, [3, 4]), config, iterations=2)
+            return state_of(train(asked), 1)
+        finally:
+            use_threads(1)
+
+    assert trained("one", 1) == trained("two", 2)

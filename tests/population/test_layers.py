@@ -1,5 +1,6 @@
 """Stacked layers: right for each agent, and bit for bit the same alone and among others."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -8,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from relook.networks.mlp import MLP
-from relook.population import Adam, Agent, Agents, Parameters, linear, pad_rows, padded_width
-from relook.population.layers import ROWS, WIDTH
+from relook.population import Adam, Agent, Agents, Parameters, linear, pad_rows, padded_width, use_threads
+from relook.population.layers import LARGE, ROWS, WIDTH, linear_slope_by_input, linear_slopes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -158,3 +159,45 @@ def test_padding_stays_zero_through_training(hidden: tuple[int, ...], activation
     ):
         assert (stored[padding] == 0).all()
     assert ((optimiser.moments["second_moment"] != 0) & ~padding).any(2).all()
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    yield
+    use_threads(1)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(
+    ("m", "rows", "inputs", "outputs"),
+    [(1, 256, 256, 256), (2, 256, 256, 256), (3, 252, 300, 304), (6, 100, 400, 300), (6, 256, 23, 256), (5, 4, 64, 8)],
+)
+def test_large_products_have_the_same_bits_on_any_number_of_threads(
+    m: int, rows: int, inputs: int, outputs: int
+) -> None:
+    x, weight, bias = normal(m, rows, inputs), normal(m, inputs, outputs, seed=1), normal(m, 1, outputs, seed=2)
+    slope = normal(m, rows, outputs, seed=3)
+    found = []
+    for number in (1, 2, 3):
+        use_threads(number)
+        found.append((linear(x, weight, bias), *linear_slopes(x, weight, slope), linear_slope_by_input(weight, slope)))
+        assert torch.get_num_threads() == 1, "nothing else has more than one thread"
+    for others in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
+
+
+@pytest.mark.usefixtures("threads")
+def test_only_large_products_have_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    right = torch.baddbmm
+
+    def watch(*args: Tensor) -> Tensor:
+        seen.append(torch.get_num_threads())
+        return right(*args)
+
+    monkeypatch.setattr(torch, "baddbmm", watch)
+    side = round(LARGE ** (1 / 3)) + 1
+    use_threads(2)
+    for size in (8, side):
+        linear(normal(1, size, size), normal(1, size, size), normal(1, 1, size))
+    assert seen == [1, 2]

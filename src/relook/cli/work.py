@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 
 from relook.cli.options import parse
+from relook.errors import WrongRequest
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Form:
     """Repeats the environment's name if it imports code."""
     actor_critic: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION")] = None
     """Repeats the function that makes the networks, if it is not ours."""
+    threads: int = 1
+    """Threads of large matrix products: processor cores that no other unit uses."""
 
 
 def _end_with_parent(parent: int) -> None:
@@ -37,8 +40,13 @@ def _end_with_parent(parent: int) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     form = parse(Form, "work", arguments)
+    from relook.population import use_threads
     from relook.runs.reading import Run
     from relook.training import work
+
+    if form.threads < 1:
+        raise WrongRequest(f"expected at least one thread; found {form.threads}")
+    use_threads(form.threads)
 
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     prepared = Run(form.run)

@@ -1,12 +1,19 @@
 """What makes many agents one computation: every tensor's first axis, A, is the agent, and nothing crosses it."""
 
 from relook.population.agents import Agent, Agents, Stop
-from relook.population.layers import linear, linear_slope_by_input, linear_slopes, pad_rows, padded_width
+from relook.population.layers import (
+    linear,
+    linear_slope_by_input,
+    linear_slopes,
+    pad_rows,
+    padded_width,
+    use_threads,
+)
 from relook.population.normalisers import ObservationNormaliser, RewardScaler
 from relook.population.optimiser import Adam, Optimiser, RMSprop
 from relook.population.parameters import Parameters, Shapes
 from relook.population.randomness import reset_seed, stream
-from relook.population.selfcheck import agents_are_independent, single_threaded
+from relook.population.selfcheck import agents_are_independent, keep_freed_memory, single_threaded
 from relook.population.state import restore
 from relook.population.target import Target
 
@@ -23,6 +30,7 @@ __all__ = [
     "Stop",
     "Target",
     "agents_are_independent",
+    "keep_freed_memory",
     "linear",
     "linear_slope_by_input",
     "linear_slopes",
@@ -32,4 +40,5 @@ __all__ = [
     "restore",
     "single_threaded",
     "stream",
+    "use_threads",
 ]

@@ -9,12 +9,38 @@ Products that are made for one agent after another, as numpy's are, need no rule
 M counts networks: an agent may have several. `slope` is ∂L/∂(X W + b), of a loss L by what a layer gave.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
 ROWS, WIDTH = 4, 8
+
+LARGE = 2**22
+"""Multiplications from which on a product is worth a second thread."""
+_threads = [1]
+
+
+def use_threads(number: int) -> None:
+    """Let large matrix products of this process use so many threads, and everything else one.
+
+    A product is cut into parts that are computed as they are on one thread, so that its bits stay the same.
+    """
+    _threads[0] = number
+
+
+def _product(multiply: Callable[..., Tensor], *factors: Tensor) -> Tensor:
+    """The product of the last two factors, M matrices each."""
+    left, right = factors[-2:]
+    if _threads[0] == 1 or left.numel() * right.shape[2] < LARGE:
+        return multiply(*factors)
+    torch.set_num_threads(_threads[0])
+    try:
+        return multiply(*factors)
+    finally:
+        torch.set_num_threads(1)
 
 
 def padded_width(width: int) -> int:
@@ -36,7 +62,7 @@ def linear(
         return x * weight + bias
     if weight.shape[2] == 1:
         return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
-    return torch.baddbmm(bias, x, weight)
+    return _product(torch.baddbmm, bias, x, weight)
 
 
 def linear_slopes(
@@ -46,7 +72,7 @@ def linear_slopes(
     by_bias = slope.sum(1, keepdim=True)
     if 1 in weight.shape[1:]:
         return (x * slope).sum(1).view_as(weight), by_bias
-    return torch.bmm(x.transpose(1, 2), slope), by_bias
+    return _product(torch.bmm, x.transpose(1, 2), slope), by_bias
 
 
 def linear_slope_by_input(weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]) -> Float[Tensor, "M B I"]:
@@ -55,4 +81,4 @@ def linear_slope_by_input(weight: Float[Tensor, "M I O"], slope: Float[Tensor, "
         return (slope * weight).sum(-1, keepdim=True)
     if weight.shape[2] == 1:
         return slope * weight.transpose(1, 2)
-    return torch.bmm(slope, weight.transpose(1, 2))
+    return _product(torch.bmm, slope, weight.transpose(1, 2))

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from relook.envs import Environments, Episode, replays_exactly
 from relook.errors import RelookError, WrongRequest
-from relook.population import Agents, Stop, agents_are_independent, single_threaded
+from relook.population import Agents, Stop, agents_are_independent, keep_freed_memory, single_threaded
 from relook.runs import checkpoints, segments
 from relook.runs.checkpoints import CHECKPOINTS, Checkpoint
 from relook.runs.evaluation import Acts, Evaluation
@@ -146,6 +146,7 @@ class Unit:
 
     def __enter__(self) -> Self:
         single_threaded()
+        keep_freed_memory()
         directory = self.work.directory
         self._lock = lock(directory)
         self._point, self._passed_over = settle(self.work)
