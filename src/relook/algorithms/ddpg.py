@@ -80,7 +80,7 @@ class Config:
     update_interval: int = structural(1, "environment steps between updates; 1 to 50", low=1, at_start=True)
     update_to_data: float = structural(1.0, "updates for each environment step; 0.5 to 4", above=0, at_start=True)
     random_steps: int = structural(
-        1000, "environment steps with actions from all over their range", low=0, at_start=True
+        10_000, "environment steps with actions from all over their range", low=0, at_start=True
     )
     learning_starts: int = structural(1000, "environment steps before the first update", low=1, at_start=True)
     capacity: int = structural(1_000_000, "transitions that the replay keeps for each agent", low=1, at_start=True)

@@ -5,7 +5,6 @@ from relook.population.hyperparameters import Preset
 # What the three algorithms of continuous actions have in common in each source.
 SPINNING_UP = {
     "update_interval": 50,
-    "random_steps": 10_000,
     "batch": 100,
     "initialisation": "uniform",
 }
@@ -315,7 +314,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "sac": {
         "spinning-up": Preset(
             "Spinning Up, the defaults of `sac_pytorch`",
-            {**SPINNING_UP, "temperature": 0.2, "learn_temperature": False},
+            {**SPINNING_UP, "random_steps": 10_000, "temperature": 0.2, "learn_temperature": False},
             {"rescale_actions": False},
             SPINNING_UP_DIFFERS,
         ),

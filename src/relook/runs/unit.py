@@ -545,7 +545,7 @@ def whole_iterations(steps: int, steps_each: int) -> int:
     """How many iterations fit into `steps`. Raises `WrongRequest` if not one does."""
     if steps < steps_each:
         raise WrongRequest(
-            f"expected at least {steps_each} steps, one iteration (horizon × environments); found {steps}; ask for "
+            f"expected at least {steps_each} steps, one iteration; found {steps}; ask for "
             f"more steps or shorter iterations"
         )
     return steps // steps_each
