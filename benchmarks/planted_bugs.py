@@ -44,7 +44,7 @@ REPLAY, SEGMENTS, TARGET = "buffers/replay.py", "runs/segments.py", "population/
 Q_NETWORK, Q_FUNCTIONS, CONTINUOUS = (f"networks/{name}.py" for name in ("q_network", "q_functions", "continuous"))
 DIAGNOSTICS = "formulas/diagnostics.py"
 OTHERWISE = dict.fromkeys(("dqn.py", "ddpg.py", "td3.py", "sac.py"), "off_policy.py")
-OTHERWISE |= dict.fromkeys(("q_network.py", "continuous.py"), "q_functions.py")
+OTHERWISE |= dict.fromkeys(("q_network.py", "continuous.py"), "q_functions.py") | {"replay.py": "replay_buffer.py"}
 """Files whose tests have another name."""
 
 

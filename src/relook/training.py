@@ -493,7 +493,7 @@ def _start_worker(run: Run, unit: int, spec: EnvironmentSpec, threads: int) -> s
     directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "relook.cli", "work", str(run.path), str(unit)]
     command += ["--env", spec.name] if spec.imports_code else []
-    command += ["--threads", str(threads)]
+    command += ["--threads", str(threads)] if threads > 1 else []
     networks = run.record["actor_critic"]
     command += ["--actor-critic", networks["name"]] if networks else []
     # What this process can import, its workers can; and one thread each, for numpy's libraries too.
