@@ -613,14 +613,14 @@ def test_noise_is_in_halves_of_the_range_and_each_agents_own() -> None:
 def test_random_actions_of_dqn_come_as_often_as_epsilon_says() -> None:
     learner, _, agents, h, _ = learner_of("dqn")
     h._set({"exploration": torch.tensor([0.5, 0.25]), "final_epsilon": torch.tensor([0.1, 0.3])})
-    expected = [([1.0, 1.0], 0), ([0.55, 0.3], 50), ([0.1, 0.3], 100), ([0.1, 0.3], 200)]
-    for epsilon, done in expected:
-        assert dqn.epsilon(h, done, 200).tolist() == pytest.approx(epsilon)
-    net = learner[0]
-    q = torch.tensor([0.0, 1.0]).expand(2, 20_000, 2)
-    taken = net.explore(q, net.noise(agents, "test", 0, (20_000,)), torch.tensor([0.1, 0.6]))
-    share = (taken == 0).float().mean((1, 2))
-    torch.testing.assert_close(share, torch.tensor([0.05, 0.3]), atol=0.01, rtol=0)
+    expected = torch.tensor([[1.0, 0.55, 0.1, 0.1], [1.0, 0.3, 0.3, 0.3]])
+    torch.testing.assert_close(dqn.epsilon(h, torch.tensor([0, 50, 100, 200]), 200), expected)
+    epsilon, net = torch.tensor([[0.1, 0.3], [0.6, 1.0]]), learner[0]
+    explores, anything = dqn.exploration(net, net.noise(agents, "test", 0, (2, 20_000)), epsilon)
+    torch.testing.assert_close(explores.float().mean((2, 3)), epsilon, atol=0.01, rtol=0)
+    assert anything.unique().tolist() == list(range(net.actions))
+    share = (anything * explores).float().sum((2, 3)) / explores.sum((2, 3))
+    torch.testing.assert_close(share, torch.full((2, 2), 0.5), atol=0.02, rtol=0)  # of two actions
 
 
 @pytest.mark.parametrize("name", NAMES)

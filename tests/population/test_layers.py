@@ -180,7 +180,9 @@ def test_large_products_have_the_same_bits_on_any_number_of_threads(
     found = []
     for number in (1, 2, 3):
         use_threads(number)
-        found.append((linear(x, weight, bias), *linear_slopes(x, weight, slope), linear_slope_by_input(weight, slope)))
+        by_weight, by_bias = torch.empty_like(weight), torch.empty_like(bias)
+        linear_slopes(x, slope, by_weight, by_bias)
+        found.append((linear(x, weight, bias), by_weight, by_bias, linear_slope_by_input(weight, slope)))
         assert torch.get_num_threads() == 1, "nothing else has more than one thread"
     for others in found[1:]:
         assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))

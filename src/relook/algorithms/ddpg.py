@@ -35,7 +35,7 @@ from relook.formulas.diagnostics import dormant
 from relook.formulas.returns import squared_error, td_target
 from relook.formulas.shapes import expand
 from relook.networks import DeterministicActorCritic
-from relook.population import Adam, Agents, Target
+from relook.population import Adam, Agents, Ahead, Target
 from relook.population.hyperparameters import Hyperparameters, anneals, numeric, structural
 from relook.runs.metrics import Metric
 from relook.runs.unit import Unit
@@ -134,8 +134,7 @@ def critic_step(learner: Learner, batch: Batch, alive: Bool[Tensor, " A"], h: Hy
     loss, by_value = squared_error(now.value, y)
     now.backward(by_value)
     norm = learner.q_optimiser.step({"q1": h.q_learning_rate}, active={"q1": alive})
-    error = (now.value - y.unsqueeze(1)).abs()
-    return {"q_loss": loss, "q": now.value, "td_error": error, "q_gradient_norm": torch.tensor(norm)}
+    return {"q_loss": loss, "q": now.value, "td_error": loss.sqrt(), "q_gradient_norm": torch.tensor(norm)}
 
 
 def policy_step(learner: Learner, batch: Batch, alive: Bool[Tensor, " A"], h: Hyperparameters) -> dict[str, Tensor]:
@@ -213,17 +212,18 @@ def ddpg(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = Det
             q_optimiser=learner.q_optimiser,
         )
 
+        chance = Ahead(agents.chance, "replay", (config.batch,))
         for iteration in run.iterations(config.steps_each):
             h = settings.annealed(anneals(config), run.progress)
             shape = (config.iteration // config.envs, config.envs)
             noise = ac.noise(agents, "explore", iteration, shape)
             uniform = agents.uniform("anything", iteration, (*shape, envs.spaces.action.width))
-            averages, values, updates = Averages(), list[Tensor](), 0
+            averages, seen, updates = Averages(), list[Tensor](), 0
 
             for interval in intervals(iteration, config):
-                with run.stage("collect"):
+                with run.stage("collect"), torch.inference_mode():
                     for step, t in enumerate(interval.steps):
-                        values.append(ac.value(envs.observation))
+                        seen.append(envs.observation.clone())
                         if interval.done + step * config.envs < config.random_steps:
                             action = ac.anything(uniform[:, t])
                         else:
@@ -231,12 +231,13 @@ def ddpg(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = Det
                         replay.store(action, envs.step(action))
 
                 if interval.updates:
-                    with run.stage("update"):
-                        places = replay.places(agents, interval.number, (len(interval.updates), config.batch))
-                        for own in places.unbind(1):
-                            batch = replay.sample(own, h.discount)
-                            averages.add(**update(learner, batch, agents.alive, h))
-                        averages.add(replay_age=replay.age(places))
+                    with run.stage("update"), torch.inference_mode():
+                        alive = agents.alive
+                        for i in interval.updates:
+                            places = replay.places(chance[i])
+                            batch = replay.sample(places, h.discount)
+                            averages.add(**update(learner, batch, alive, h))
+                            averages.add(replay_age=replay.age(places))
                         updates += len(interval.updates)
 
             diagnostics = averages.means()  # record
@@ -248,4 +249,5 @@ def ddpg(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = Det
                 }
             diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
             diagnostics["learning_rate"] = h.learning_rate
-            run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1))
+            values = ac.value(torch.cat(seen, 1)).unflatten(1, shape)
+            run.record(diagnostics, envs.finished_episodes(), values)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from relook.buffers import Averages, Batch, check_schedule, intervals, made_up_batch, replay_for
@@ -33,8 +33,9 @@ from relook.envs import Choices, Environments, Spaces
 from relook.errors import WrongRequest
 from relook.formulas.diagnostics import dormant
 from relook.formulas.returns import td_target
+from relook.formulas.shapes import expand
 from relook.networks import QNetwork
-from relook.population import Adam, Agents, Target
+from relook.population import Adam, Agents, Ahead, Target
 from relook.population.hyperparameters import Hyperparameters, anneals, numeric, structural
 from relook.runs.metrics import Metric
 from relook.runs.unit import Unit
@@ -130,9 +131,16 @@ def check_task(spaces: Spaces, time_limit: int | None) -> None:
         )
 
 
-def epsilon(h: Hyperparameters, done: int, steps: int) -> Float[Tensor, " A"]:
+def epsilon(h: Hyperparameters, done: Int[Tensor, " T"], steps: int) -> Float[Tensor, "A T"]:
     """ε after `done` of `steps` steps: from 1 linearly to its final value, in the share of training for exploration."""
-    return 1 + (h.final_epsilon - 1) * (done / (h.exploration * steps)).clamp(max=1)
+    return 1 + (expand(h.final_epsilon, 2) - 1) * (done / expand(h.exploration * steps, 2)).clamp(max=1)
+
+
+def exploration(
+    net: QNetwork, noise: Float[Tensor, "A T N 2"], epsilon: Float[Tensor, "A T"]
+) -> tuple[Bool[Tensor, "A T N 1"], Int[Tensor, "A T N 1"]]:
+    """Which steps explore, each with its probability ε, and the actions that they take then: any, all alike."""
+    return noise[..., :1] < epsilon[:, :, None, None], net.anything(noise[..., 1:])
 
 
 def target(net: QNetwork, follower: Target, batch: Batch, config: Config) -> Float[Tensor, "A B"]:
@@ -214,27 +222,31 @@ def dqn(work: Work, actor_critic: Callable[..., QNetwork] = QNetwork) -> None:
         run.check(lambda some: rehearse(envs.spaces, some, config, actor_critic))
         run.start(net, envs, replay, target=follower, optimiser=optimiser)
 
+        chance = Ahead(agents.chance, "replay", (config.batch,))
         for iteration in run.iterations(config.steps_each):
             h = settings.annealed(anneals(config), run.progress)
-            noise = net.noise(agents, "explore", iteration, (config.iteration // config.envs, config.envs))
+            done = torch.arange(0, config.iteration, config.envs) + iteration * config.iteration
+            now = epsilon(h, done, work.steps)
+            noise = net.noise(agents, "explore", iteration, (len(done), config.envs))
+            explores, anything = exploration(net, noise, now)
             averages, values, updates = Averages(), list[Tensor](), 0
 
             for interval in intervals(iteration, config):
-                with run.stage("collect"):
-                    for step, t in enumerate(interval.steps):
+                with run.stage("collect"), torch.inference_mode():
+                    for t in interval.steps:
                         q = net.q(envs.observation)
-                        now = epsilon(h, interval.done + step * config.envs, work.steps)
-                        action = net.explore(q, noise[:, t], now)
+                        action = torch.where(explores[:, t], anything[:, t], q.argmax(-1, keepdim=True))
                         replay.store(action, envs.step(action))
-                        values.append(q.amax(-1))
+                        values.append(q)
 
-                with run.stage("update"):
+                with run.stage("update"), torch.inference_mode():
                     if interval.updates:
-                        places = replay.places(agents, interval.number, (len(interval.updates), config.batch))
-                        for own in places.unbind(1):
-                            batch = replay.sample(own, h.discount)
-                            averages.add(**update(net, follower, optimiser, batch, agents.alive, config, h))
-                        averages.add(replay_age=replay.age(places))
+                        alive = agents.alive
+                        for i in interval.updates:
+                            places = replay.places(chance[i])
+                            batch = replay.sample(places, h.discount)
+                            averages.add(**update(net, follower, optimiser, batch, alive, config, h))
+                            averages.add(replay_age=replay.age(places))
                         updates += len(interval.updates)
                     if interval.ends % config.target_interval == 0:
                         follower.follow(h.target_rate, agents.alive)
@@ -243,5 +255,5 @@ def dqn(work: Work, actor_critic: Callable[..., QNetwork] = QNetwork) -> None:
             if updates:
                 diagnostics |= {"target_lag": follower.lag(), "dormant": dormant(net.hidden(batch.observation))}
             diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
-            diagnostics |= {"epsilon": now, "learning_rate": h.learning_rate}
-            run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1))
+            diagnostics |= {"epsilon": now[:, -1], "learning_rate": h.learning_rate}
+            run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1).amax(-1))

@@ -25,6 +25,7 @@ first. A time limit is not an end: targets bootstrap through truncation.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -36,7 +37,7 @@ from relook.envs import Environments, Spaces, check_bounded
 from relook.formulas.diagnostics import dormant
 from relook.formulas.returns import squared_error, td_target
 from relook.networks import SquashedActorCritic
-from relook.population import Adam, Agents, Parameters, Target
+from relook.population import Adam, Agents, Ahead, Parameters, Target
 from relook.population.hyperparameters import Hyperparameters, anneals, numeric, structural
 from relook.runs.metrics import Metric
 from relook.runs.unit import Unit
@@ -149,8 +150,7 @@ def critic_step(
     now.backward(by_value)
     rate = h.q_learning_rate
     norm = learner.q_optimiser.step({"q1": rate, "q2": rate}, active={"q1": alive, "q2": alive})
-    error = (now.value - y.unsqueeze(1)).abs()
-    return {"q_loss": loss, "q": now.value, "td_error": error, "q_gradient_norm": torch.tensor(norm)}
+    return {"q_loss": loss, "q": now.value, "td_error": loss.sqrt(), "q_gradient_norm": torch.tensor(norm)}
 
 
 def policy_step(
@@ -160,11 +160,11 @@ def policy_step(
     now = learner.ac.evaluate_draw(batch.observation, noise)
     judged = learner.ac.critics.frozen(batch.observation, now.action)
     lowest, which = judged.value.min(1, keepdim=True)
-    samples = batch.reward.shape[1]
+    alpha, samples = learner.alpha, batch.reward.shape[1]
     by_value = torch.zeros_like(judged.value).scatter_(1, which, -1 / samples)
-    now.backward(judged.by_action(by_value), (learner.alpha / samples).expand_as(now.log_prob))
+    now.backward(judged.by_action(by_value), (alpha / samples).expand_as(now.log_prob))
     norm = learner.policy_optimiser.step({"policy": h.learning_rate}, active={"policy": alive})
-    loss = learner.alpha * now.log_prob - lowest.squeeze(1)
+    loss = alpha * now.log_prob - lowest.squeeze(1)
     return {"policy_loss": loss, "entropy": -now.log_prob, "policy_gradient_norm": torch.tensor(norm)}
 
 
@@ -249,17 +249,19 @@ def sac(work: Work, actor_critic: Callable[..., SquashedActorCritic] = SquashedA
             temperature_optimiser=learner.temperature_optimiser,
         )
 
+        chance = Ahead(agents.chance, "replay", (config.batch,))
+        drawn = Ahead(partial(ac.noise, agents), "update", (2, config.batch))
         for iteration in run.iterations(config.steps_each):
             h = settings.annealed(anneals(config), run.progress)
             shape = (config.iteration // config.envs, config.envs)
             noise = ac.noise(agents, "explore", iteration, shape)
             uniform = agents.uniform("anything", iteration, (*shape, envs.spaces.action.width))
-            averages, values, updates = Averages(), list[Tensor](), 0
+            averages, seen, updates = Averages(), list[Tensor](), 0
 
             for interval in intervals(iteration, config):
-                with run.stage("collect"):
+                with run.stage("collect"), torch.inference_mode():
                     for step, t in enumerate(interval.steps):
-                        values.append(ac.value(envs.observation))
+                        seen.append(envs.observation.clone())
                         if interval.done + step * config.envs < config.random_steps:
                             action = ac.anything(uniform[:, t])
                         else:
@@ -267,13 +269,13 @@ def sac(work: Work, actor_critic: Callable[..., SquashedActorCritic] = SquashedA
                         replay.store(action, envs.step(action))
 
                 if interval.updates:
-                    with run.stage("update"):
-                        places = replay.places(agents, interval.number, (len(interval.updates), config.batch))
-                        drawn = ac.noise(agents, "update", interval.number, (len(interval.updates), 2, config.batch))
-                        for own, pair in zip(places.unbind(1), drawn.unbind(1), strict=True):
-                            batch = replay.sample(own, h.discount)
-                            averages.add(**update(learner, batch, pair, agents.alive, config, h))
-                        averages.add(replay_age=replay.age(places))
+                    with run.stage("update"), torch.inference_mode():
+                        alive = agents.alive
+                        for i in interval.updates:
+                            places, pair = replay.places(chance[i]), drawn[i]
+                            batch = replay.sample(places, h.discount)
+                            averages.add(**update(learner, batch, pair, alive, config, h))
+                            averages.add(replay_age=replay.age(places))
                         updates += len(interval.updates)
 
             diagnostics = averages.means()  # record
@@ -285,4 +287,5 @@ def sac(work: Work, actor_critic: Callable[..., SquashedActorCritic] = SquashedA
                 }
             diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
             diagnostics["learning_rate"] = h.learning_rate
-            run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1))
+            values = ac.value(torch.cat(seen, 1)).unflatten(1, shape)
+            run.record(diagnostics, envs.finished_episodes(), values)

@@ -22,6 +22,7 @@ bootstrap through truncation.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -34,7 +35,7 @@ from relook.formulas.diagnostics import dormant
 from relook.formulas.returns import squared_error, td_target
 from relook.formulas.shapes import expand
 from relook.networks import DeterministicActorCritic
-from relook.population import Adam, Agents, Target
+from relook.population import Adam, Agents, Ahead, Target
 from relook.population.hyperparameters import Hyperparameters, anneals, numeric, structural
 from relook.runs.metrics import Metric
 from relook.runs.unit import Unit
@@ -142,8 +143,7 @@ def critic_step(
     now.backward(by_value)
     rate = h.q_learning_rate
     norm = learner.q_optimiser.step({"q1": rate, "q2": rate}, active={"q1": alive, "q2": alive})
-    error = (now.value - y.unsqueeze(1)).abs()
-    return {"q_loss": loss, "q": now.value, "td_error": error, "q_gradient_norm": torch.tensor(norm)}
+    return {"q_loss": loss, "q": now.value, "td_error": loss.sqrt(), "q_gradient_norm": torch.tensor(norm)}
 
 
 def policy_step(learner: Learner, batch: Batch, alive: Bool[Tensor, " A"], h: Hyperparameters) -> dict[str, Tensor]:
@@ -234,17 +234,19 @@ def td3(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = Dete
             q_optimiser=learner.q_optimiser,
         )
 
+        chance = Ahead(agents.chance, "replay", (config.batch,))
+        smoothing = Ahead(partial(ac.noise, agents), "smooth", (config.batch,))
         for iteration in run.iterations(config.steps_each):
             h = settings.annealed(anneals(config), run.progress)
             shape = (config.iteration // config.envs, config.envs)
             noise = ac.noise(agents, "explore", iteration, shape)
             uniform = agents.uniform("anything", iteration, (*shape, envs.spaces.action.width))
-            averages, values, updates = Averages(), list[Tensor](), 0
+            averages, seen, updates = Averages(), list[Tensor](), 0
 
             for interval in intervals(iteration, config):
-                with run.stage("collect"):
+                with run.stage("collect"), torch.inference_mode():
                     for step, t in enumerate(interval.steps):
-                        values.append(ac.value(envs.observation))
+                        seen.append(envs.observation.clone())
                         if interval.done + step * config.envs < config.random_steps:
                             action = ac.anything(uniform[:, t])
                         else:
@@ -252,15 +254,13 @@ def td3(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = Dete
                         replay.store(action, envs.step(action))
 
                 if interval.updates:
-                    with run.stage("update"):
-                        places = replay.places(agents, interval.number, (len(interval.updates), config.batch))
-                        smoothing = ac.noise(agents, "smooth", interval.number, tuple(places.shape[1:]))
-                        for i, own in enumerate(places.unbind(1)):
-                            batch = replay.sample(own, h.discount)
-                            turn = (interval.updates[i] + 1) % config.policy_delay == 0
-                            told = update(learner, batch, smoothing[:, i], agents.alive, h, policy_too=turn)
-                            averages.add(**told)
-                        averages.add(replay_age=replay.age(places))
+                    with run.stage("update"), torch.inference_mode():
+                        alive = agents.alive
+                        for i in interval.updates:
+                            places, turn = replay.places(chance[i]), (i + 1) % config.policy_delay == 0
+                            batch = replay.sample(places, h.discount)
+                            averages.add(**update(learner, batch, smoothing[i], alive, h, policy_too=turn))
+                            averages.add(replay_age=replay.age(places))
                         updates += len(interval.updates)
 
             diagnostics = averages.means()  # record
@@ -272,4 +272,5 @@ def td3(work: Work, actor_critic: Callable[..., DeterministicActorCritic] = Dete
                 }
             diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
             diagnostics["learning_rate"] = h.learning_rate
-            run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1))
+            values = ac.value(torch.cat(seen, 1)).unflatten(1, shape)
+            run.record(diagnostics, envs.finished_episodes(), values)

@@ -10,7 +10,6 @@ from torch import Tensor
 from relook.envs import Choices, Spaces, Transition
 from relook.errors import RelookError, WrongRequest
 from relook.formulas.shapes import expand
-from relook.population import Agents
 
 
 class Batch(NamedTuple):
@@ -80,27 +79,26 @@ class Replay:
         """The number of the oldest step that is still there."""
         return max(0, self.steps - self.length)
 
-    def places(self, agents: Agents, block: int, shape: tuple[int, ...]) -> Int[Tensor, "A ..."]:
-        """Draw transitions, all with the same probability: step × N + environment of each.
+    def places(self, chance: Float[Tensor, "A ..."]) -> Int[Tensor, "A ..."]:
+        """The transitions that uniform numbers of [0, 1) choose, all alike: step × N + environment of each.
 
         The newest n - 1 steps wait: what follows them is not there yet.
         """
         usable = self.steps - self.oldest - (self.n_step - 1)
         if usable < 1:
             raise ValueError(f"expected at least {self.n_step} steps before the first sample; found {self.steps}")
-        drawn = agents.integers("replay", block, shape, usable * self.environments)
-        return drawn + self.oldest * self.environments
+        return (chance * (usable * self.environments)).long() + self.oldest * self.environments
 
-    def age(self, places: Int[Tensor, "A ..."]) -> Float[Tensor, " A"]:
-        """How many environment steps of its agent ago a sampled transition was made, on average."""
-        return (self.environments * self.steps - places.flatten(1)).float().mean(1)
+    def age(self, places: Int[Tensor, "A ..."]) -> Float[Tensor, "A ..."]:
+        """How many environment steps of its agent ago each transition was made."""
+        return (self.environments * self.steps - places).float()
 
     def sample(self, places: Int[Tensor, "A B"], discount: Float[Tensor, " A"]) -> Batch:
         """The transitions at these places."""
-        step, environment = places // self.environments, places % self.environments
 
         def rows(ahead: Tensor | int) -> Tensor:
-            return (self._first_row + (step + ahead) % self.length * self.environments + environment).flatten()
+            steps_ahead = places + ahead * self.environments
+            return (steps_ahead % (self.length * self.environments) + self._first_row).flatten()
 
         def at(name: str, index: Tensor) -> Tensor:
             found: Tensor = self._rows[name].index_select(0, index).unflatten(0, places.shape)
@@ -108,8 +106,7 @@ class Replay:
 
         first, gamma = rows(0), expand(discount, 2)
         reward, total_discount = at("reward", first), gamma.expand(places.shape)
-        last, ahead = first, torch.zeros_like(step)
-        going_on = torch.ones_like(places, dtype=torch.bool)
+        last, ahead, going_on = first, 0, torch.tensor(True)
         for _ in range(self.n_step - 1):
             going_on = going_on & ~(at("terminated", last) | at("truncated", last))
             ahead = ahead + going_on

@@ -127,8 +127,9 @@ def squashed_log_prob(
     log(1 - tanh² u) is written as 2 (log 2 - |u| - log(1 + e^(-2|u|))), which keeps its digits where tanh is nearly ±1.
     """
     reach = u.abs()
-    log_slope = 2 * (log(2) - reach - torch.log1p(torch.exp(-2 * reach)))
-    return -(0.5 * noise.square() + log_std + log_slope + half.log()).sum(-1) - 0.5 * log(2 * pi) * u.shape[-1]
+    steepness = reach + torch.log1p(torch.exp(-2 * reach))  # log 2 - ½ log(1 - tanh² u)
+    constant = half.log().sum() + (0.5 * log(2 * pi) + 2 * log(2)) * u.shape[-1]
+    return (2 * steepness - log_std - 0.5 * noise.square()).sum(-1) - constant
 
 
 def squashed_slopes(

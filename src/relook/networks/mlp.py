@@ -67,8 +67,9 @@ class Linearised(NamedTuple):
     """Writes a loss's slope by θ into ∂θ, from its slope [A, B, O] by the output."""
     forward: Callable[[Mapping[str, Tensor]], Tensor]
     """J v: how the output [A, B, O] moves when θ moves along a direction, given as its tensors [A, …] by name."""
-    by_input: Callable[[Tensor], Tensor]
-    """A loss's slope [A, B, I] by the input, from its slope [A, B, O] by the output; ∂θ stays as it is."""
+    by_input: Callable[[Tensor, int], Tensor]
+    """`by_input(slope, i)`: a loss's slope [A, B, I - i] by the inputs from number i on, from its slope [A, B, O] by
+    the output; ∂θ stays as it is."""
 
 
 class Together(NamedTuple):
@@ -77,8 +78,8 @@ class Together(NamedTuple):
     output: Float[Tensor, "A G B O"]
     backward: Callable[[Tensor], None]
     """Writes a loss's slope by θ into ∂θ, from its slope [A, G, B, O] by the outputs."""
-    by_input: Callable[[Tensor], Tensor]
-    """A loss's slope [A, B, I] by the input, from its slope [A, G, B, O] by the outputs; ∂θ stays as it is."""
+    by_input: Callable[[Tensor, int], Tensor]
+    """As in `Linearised`, from a loss's slope [A, G, B, O] by the outputs."""
 
 
 class MLP:
@@ -181,27 +182,25 @@ class MLP:
         return Together(
             padded.output[:, :, :rows],
             lambda slope: padded.backward(fill(slope)),
-            lambda slope: padded.by_input(fill(slope))[:, :rows],
+            lambda slope, first: padded.by_input(fill(slope), first)[:, :rows],
         )
 
-    @torch.no_grad()
     def _together(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> Together:
         agents, groups = len(x), len(self.groups)
         passed = _Pass(
             self._activation,
             torch.stack([pad_rows(x)] * groups, 1).flatten(0, 1),
-            [parameters[name] for name in self.shapes],
+            [parameters.of_all(name) for name in self.shapes],
             [parameters.gradient_of(name) for name in self.shapes],
         )
 
-        def by_input(slope: Tensor) -> Tensor:
-            by_group: Tensor = passed.by_input(slope.flatten(0, 1)).unflatten(0, (agents, groups))
+        def by_input(slope: Tensor, first: int) -> Tensor:
+            by_group: Tensor = passed.by_input(slope.flatten(0, 1), first).unflatten(0, (agents, groups))
             return by_group.sum(1)
 
         output = passed.output.unflatten(0, (agents, groups))
         return Together(output, lambda slope: passed.by_theta(slope.flatten(0, 1)), by_input)
 
-    @torch.no_grad()
     def linearised(self, parameters: Parameters, group: str, x: Float[Tensor, "A B I"]) -> Linearised:
         """One group's network alone, with its derivative by θ."""
         g, rows, width = self.groups.index(group), x.shape[1], self.outputs[self.groups.index(group)]
@@ -221,22 +220,20 @@ class MLP:
             passed.output[:, :rows, :width],
             lambda slope: passed.by_theta(stored(slope)),
             forward,
-            lambda slope: passed.by_input(stored(slope))[:, :rows],
+            lambda slope, first: passed.by_input(stored(slope), first)[:, :rows],
         )
 
-    @torch.no_grad()
     def values(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> Float[Tensor, "A G B O"]:
         """The outputs of all groups, of equal width, without gradients."""
         return self.together(parameters, x).output
 
-    @torch.no_grad()
     def hidden(self, parameters: Parameters, x: Float[Tensor, "A B I"]) -> list[Float[Tensor, "A B _"]]:
         """What the hidden units of all groups answer, layer by layer, without padding."""
         agents, groups, rows = len(x), len(self.groups), x.shape[1]
         passed = _Pass(
             self._activation,
             torch.stack([pad_rows(x)] * groups, 1).flatten(0, 1),
-            [parameters[name] for name in self.shapes],
+            [parameters.of_all(name) for name in self.shapes],
             [],
         )
         return [
@@ -255,9 +252,8 @@ class MLP:
                 if i < self.layers[-1]:
                     self._activation.arrays(y)
             return torch.from_numpy(y[..., : self.outputs[g]])
-        with torch.no_grad():
-            tensors = [parameters.of_group(name, g) for name in self.shapes]
-            output = _Pass(self._activation, pad_rows(x), tensors, []).output
+        tensors = [parameters.of_group(name, g) for name in self.shapes]
+        output = _Pass(self._activation, pad_rows(x), tensors, []).output
         return output[:, : x.shape[1], : self.outputs[g]]
 
 
@@ -279,26 +275,19 @@ class _Pass:
             self.inputs.append(activation.tensors(linear(self.inputs[-1], weight, bias)))
         self.output: Float[Tensor, "M B O"] = linear(self.inputs[-1], tensors[-2], tensors[-1])
 
-    @torch.no_grad()
     def by_theta(self, slope: Float[Tensor, "M B O"]) -> None:
         """Write a loss's slope by the tensors into the gradients, from its slope by the output."""
         for i in reversed(range(len(self.inputs))):
-            by_weight, by_bias = linear_slopes(self.inputs[i], self._tensors[2 * i], slope)
-            self._gradients[2 * i].copy_(by_weight)
-            self._gradients[2 * i + 1].copy_(by_bias)
+            linear_slopes(self.inputs[i], slope, *self._gradients[2 * i : 2 * i + 2])
             if i:
                 slope = self._slope(linear_slope_by_input(self._tensors[2 * i], slope), self.inputs[i])
 
-    @torch.no_grad()
-    def by_input(self, slope: Float[Tensor, "M B O"]) -> Float[Tensor, "M B I"]:
-        """A loss's slope by the input, from its slope by the output."""
-        for i in reversed(range(len(self.inputs))):
-            slope = linear_slope_by_input(self._tensors[2 * i], slope)
-            if i:
-                slope = self._slope(slope, self.inputs[i])
-        return slope
+    def by_input(self, slope: Float[Tensor, "M B O"], first: int = 0) -> Float[Tensor, "M B _"]:
+        """A loss's slope by the inputs from the number `first` on, from its slope by the output."""
+        for i in reversed(range(1, len(self.inputs))):
+            slope = self._slope(linear_slope_by_input(self._tensors[2 * i], slope), self.inputs[i])
+        return linear_slope_by_input(self._tensors[0][:, first:], slope)
 
-    @torch.no_grad()
     def forward(self, direction: Sequence[Tensor]) -> Float[Tensor, "M B O"]:
         """How the output moves when the tensors move along a direction."""
         moved = linear(self.inputs[0], direction[0], direction[1])

@@ -128,8 +128,8 @@ class ModuleNetworks:
             slopes = torch.autograd.grad(output, [parameters[name] for name in names], u, create_graph=True)
             return torch.autograd.grad(slopes, u, [direction[name] for name in names])[0]
 
-        def by_input(slope: Tensor) -> Tensor:
-            return torch.autograd.grad(output, x, slope, retain_graph=True)[0]
+        def by_input(slope: Tensor, first: int) -> Tensor:
+            return torch.autograd.grad(output, x, slope, retain_graph=True)[0][..., first:]
 
         return Linearised(output.detach(), backward, forward, by_input)
 

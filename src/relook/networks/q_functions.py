@@ -84,10 +84,8 @@ class QFunctions:
             value, by_input = net.output, net.by_input
         else:
             one = self.network.linearised(parameters, group, inputs)
-            value, by_input = one.output.unsqueeze(1), lambda slope: one.by_input(slope.squeeze(1))
-        return FrozenEvaluation(
-            value.squeeze(-1), lambda by_value: by_input(by_value.unsqueeze(-1))[..., self._observed :]
-        )
+            value, by_input = one.output.unsqueeze(1), lambda slope, first: one.by_input(slope.squeeze(1), first)
+        return FrozenEvaluation(value.squeeze(-1), lambda by_value: by_input(by_value.unsqueeze(-1), self._observed))
 
     @np.errstate(all="ignore")  # a critic that has diverged is told by its losses
     def of_few(self, observation: Float[Tensor, "A N D"], action: Float[Tensor, "A N K"]) -> Float[Tensor, "A N"]:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from relook.envs import Choices, Spaces
 from relook.errors import WrongRequest
-from relook.formulas.shapes import expand
 from relook.networks.mlp import MLP
 from relook.population import Agents, Parameters, restore
 
@@ -90,15 +89,12 @@ class QNetwork:
         return QEvaluation(self._combined(net.output), backward)
 
     def noise(self, agents: Agents, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ... 2"]:
-        """The uniform numbers that `explore` decides with."""
+        """Uniform numbers of [0, 1): one to decide whether to explore, one for `anything`."""
         return agents.uniform(purpose, block, (*shape, 2))
 
-    def explore(
-        self, q: Float[Tensor, "A N n"], noise: Float[Tensor, "A N 2"], epsilon: Float[Tensor, " A"]
-    ) -> Int[Tensor, "A N 1"]:
-        """ε-greedy: any action with probability ε, all alike, and otherwise the best one."""
-        anything = (noise[..., 1:] * self.actions).long()
-        return torch.where(noise[..., :1] < expand(epsilon, 3), anything, q.argmax(-1, keepdim=True))
+    def anything(self, uniform: Float[Tensor, "A ..."]) -> Int[Tensor, "A ..."]:
+        """Any action, all alike, from uniform numbers of [0, 1)."""
+        return (uniform * self.actions).long()
 
     def act(self, observation: Float[Tensor, "A N D"], noise: Float[Tensor, "A N 2"]) -> Int[Tensor, "A N 1"]:
         """The best actions: the policy that was learned explores no longer."""

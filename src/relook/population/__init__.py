@@ -1,6 +1,6 @@
 """What makes many agents one computation: every tensor's first axis, A, is the agent, and nothing crosses it."""
 
-from relook.population.agents import Agent, Agents, Stop
+from relook.population.agents import Agent, Agents, Ahead, Stop
 from relook.population.layers import (
     linear,
     linear_slope_by_input,
@@ -21,6 +21,7 @@ __all__ = [
     "Adam",
     "Agent",
     "Agents",
+    "Ahead",
     "ObservationNormaliser",
     "Optimiser",
     "Parameters",

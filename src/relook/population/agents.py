@@ -78,9 +78,30 @@ class Agents(Sequence[Agent]):
         """The numbers 0 … n-1 in random order."""
         return self._draw(purpose, block, lambda rng: rng.permutation(n))
 
-    def integers(self, purpose: str, block: int, shape: tuple[int, ...], high: int) -> Int[Tensor, "A ..."]:
-        """Integers from 0 to `high` - 1, all with the same probability."""
-        return self._draw(purpose, block, lambda rng: rng.integers(high, size=shape))
+    def chance(self, purpose: str, block: int, shape: tuple[int, ...]) -> Float[Tensor, "A ..."]:
+        """Uniform numbers in [0, 1) of type float64, fine enough to choose one among millions."""
+        return self._draw(purpose, block, lambda rng: rng.random(shape))
 
     def _draw(self, purpose: str, block: int, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack([draw(stream(agent.seed, purpose, block)) for agent in self._agents]))
+
+
+class Ahead:
+    """Random numbers [A, …] for one update after another: `ahead[i]` are those of update i.
+
+    They are drawn for many updates at once, because to open a stream takes longer than to draw a batch from it.
+    """
+
+    LENGTH = 64
+
+    def __init__(self, draw: Callable[[str, int, tuple[int, ...]], Tensor], purpose: str, shape: tuple[int, ...]):
+        """`draw(purpose, block, shape)` draws numbers [A, *shape], as the methods of `Agents` do."""
+        self._draw, self._purpose, self._shape = draw, purpose, (self.LENGTH, *shape)
+        self._block = -1
+        self._drawn = torch.zeros(0)
+
+    def __getitem__(self, number: int) -> Tensor:
+        block, at = divmod(number, self.LENGTH)
+        if block != self._block:
+            self._block, self._drawn = block, self._draw(self._purpose, block, self._shape)
+        return self._drawn[:, at]

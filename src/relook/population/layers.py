@@ -1,7 +1,7 @@
 """Stacked layers, and the shapes under which an agent's numbers do not depend on who else is in the batch.
 
 The shape rule: the batch rows of every matrix product are a multiple of 4, hidden widths are a multiple of 8, and an
-input or output of width 1 is a product (and a sum) instead of a matrix product. Under it a matrix library takes the
+output of width 1 is a product and a sum instead of a matrix product. Under it a matrix library takes the
 same path for one agent as for many; without it agents that train together differ in the last bit from agents alone.
 
 Products that are made for one agent after another, as numpy's are, need no rule.
@@ -10,6 +10,7 @@ M counts networks: an agent may have several. `slope` is ∂L/∂(X W + b), of a
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 ROWS, WIDTH = 4, 8
+
+NARROW = 16
+"""Matrix libraries are slow with results of fewer columns than this, and quick when they are computed turned around:
+for 64 units and 2 outputs six times."""
 
 LARGE = 2**22
 """Multiplications from which on a product is worth a second thread."""
@@ -62,23 +67,30 @@ def linear(
         return x * weight + bias
     if weight.shape[2] == 1:
         return (x * weight.transpose(1, 2)).sum(-1, keepdim=True) + bias
+    if weight.shape[2] < NARROW:
+        across = weight.transpose(1, 2).contiguous()
+        return _product(torch.baddbmm, bias.transpose(1, 2), across, x.transpose(1, 2)).transpose(1, 2)
     return _product(torch.baddbmm, bias, x, weight)
 
 
 def linear_slopes(
-    x: Float[Tensor, "M B I"], weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]
-) -> tuple[Float[Tensor, "M I O"], Float[Tensor, "M 1 O"]]:
-    """∂L/∂W and ∂L/∂b."""
-    by_bias = slope.sum(1, keepdim=True)
-    if 1 in weight.shape[1:]:
-        return (x * slope).sum(1).view_as(weight), by_bias
-    return _product(torch.bmm, x.transpose(1, 2), slope), by_bias
+    x: Float[Tensor, "M B I"],
+    slope: Float[Tensor, "M B O"],
+    by_weight: Float[Tensor, "M I O"],
+    by_bias: Float[Tensor, "M 1 O"],
+) -> None:
+    """Write ∂L/∂W and ∂L/∂b into memory that is there."""
+    torch.sum(slope, 1, keepdim=True, out=by_bias)
+    if slope.shape[2] < NARROW:
+        by_weight.copy_(_product(torch.bmm, slope.transpose(1, 2), x).transpose(1, 2))
+    else:
+        _product(partial(torch.bmm, out=by_weight), x.transpose(1, 2), slope)
 
 
 def linear_slope_by_input(weight: Float[Tensor, "M I O"], slope: Float[Tensor, "M B O"]) -> Float[Tensor, "M B I"]:
     """∂L/∂X."""
-    if weight.shape[1] == 1:
-        return (slope * weight).sum(-1, keepdim=True)
     if weight.shape[2] == 1:
         return slope * weight.transpose(1, 2)
+    if weight.shape[1] < NARROW:
+        return _product(torch.bmm, weight, slope.transpose(1, 2)).transpose(1, 2)
     return _product(torch.bmm, slope, weight.transpose(1, 2))

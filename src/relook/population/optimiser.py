@@ -36,7 +36,6 @@ class Optimiser:
         """Take over what `state` gave. Raises `RelookError` for missing tensors and wrong shapes."""
         restore(self.state(), state)
 
-    @torch.no_grad()
     def step(
         self,
         learning_rate: Mapping[str, Float[Tensor, " A"]],

@@ -47,6 +47,7 @@ class Parameters:
         self.gradient: Float[Tensor, "A G P"] = torch.zeros_like(self.theta)
         self._tensors: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
+        self._of_all: dict[str, Tensor] = {}
         self._of_group: dict[str, list[Tensor]] = {}
         self._gradient_of_group: dict[str, list[Tensor]] = {}
         self._columns: dict[str, dict[str, tuple[slice, tuple[int, ...]]]] = {group: {} for group in self.groups}
@@ -54,7 +55,8 @@ class Parameters:
         everywhere: int | slice = slice(None)
         self._add(shapes, everywhere, 0)
         for name in shapes:
-            self._of_group[name] = [self._tensors[name].detach()[g :: len(self.groups)] for g in range(len(groups))]
+            self._of_all[name] = self._tensors[name].detach()
+            self._of_group[name] = [self._of_all[name][g :: len(self.groups)] for g in range(len(groups))]
             self._gradient_of_group[name] = [self._gradients[name][g :: len(self.groups)] for g in range(len(groups))]
             self._arrays[name] = [part.numpy() for part in self._of_group[name]]
         for group, more in own.items():
@@ -90,6 +92,10 @@ class Parameters:
     def tensors_of(self, row: Float[Tensor, "A P"], group: str) -> dict[str, Tensor]:
         """Views [A, …] by name of rows that lie as a group's row of θ does: a direction in which it may move."""
         return {name: row[:, columns].view(-1, *shape) for name, (columns, shape) in self._columns[group].items()}
+
+    def of_all(self, name: str) -> Tensor:
+        """A tensor of all groups [A·G, …], without gradients."""
+        return self._of_all[name]
 
     def of_group(self, name: str, group: int) -> Tensor:
         """A view [A, …] of one group's share of a tensor that every group has, without gradients."""
