@@ -123,7 +123,7 @@ def test_n_steps_add_up_what_came_and_stop_at_an_end(n_step: int, steps: int, ca
 def test_all_that_is_filled_is_sampled_equally_often_and_nothing_else(n_step: int, steps: int, capacity: int) -> None:
     """Rows that are not filled yet would pull values to 0; the newest n - 1 steps have no future yet."""
     replay, envs = tagged(steps, capacity, n_step=n_step)
-    drawn = replay.places(TWO, 0, (4000, 8))
+    drawn = replay.places(TWO.chance("replay", 0, (4000, 8)))
     usable = 3 * (min(steps, capacity // 3) - n_step + 1)
     for own in drawn:
         times = Counter(own.flatten().tolist())
@@ -134,27 +134,25 @@ def test_all_that_is_filled_is_sampled_equally_often_and_nothing_else(n_step: in
     envs.close()
 
 
-def test_an_agents_places_are_its_own_and_of_its_own_block() -> None:
-    replay, envs = tagged(20, 60)
-    together = replay.places(TWO, 4, (5, 8))
-    alone = replay.places(Agents([Agent(7, 6)]), 4, (5, 8))
-    assert torch.equal(together[1], alone[0])
-    assert not torch.equal(together[0], together[1])
-    assert not torch.equal(replay.places(TWO, 5, (5, 8)), together)
+@pytest.mark.parametrize(("steps", "oldest"), [(7, 0), (40, 25)])
+def test_the_ends_of_chance_are_the_oldest_and_the_newest_place(steps: int, oldest: int) -> None:
+    replay, envs = tagged(steps, 45)
+    places = replay.places(torch.tensor([[0.0, 1 - 2**-53]] * 2, dtype=torch.float64))
+    assert places.tolist() == [[3 * oldest, 3 * steps - 1]] * 2
     envs.close()
 
 
 def test_a_sample_before_there_is_one_is_an_error() -> None:
     replay, envs = tagged(2, 60, n_step=3)
     with pytest.raises(ValueError, match="expected at least 3 steps before the first sample; found 2"):
-        replay.places(TWO, 0, (1, 4))
+        replay.places(TWO.chance("replay", 0, (1, 4)))
     envs.close()
 
 
 def test_the_age_of_a_sample_counts_its_agents_steps() -> None:
     replay, envs = tagged(30, 45)
     places = torch.tensor([[[89, 88, 87]], [[45, 46, 47]]])
-    assert replay.age(places).tolist() == [2.0, 44.0]  # of 90 transitions
+    assert replay.age(places).tolist() == [[[1.0, 2.0, 3.0]], [[45.0, 44.0, 43.0]]]  # of 90 transitions
     envs.close()
 
 

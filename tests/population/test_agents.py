@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from relook.population import Agent, Agents
+from relook.population import Agent, Agents, Ahead
 
 
 def population(*seeds: int) -> Agents:
@@ -16,6 +16,7 @@ def population(*seeds: int) -> Agents:
 DRAWS: dict[str, Callable[[Agents, str, int], Tensor]] = {
     "normal": lambda agents, purpose, block: agents.normal(purpose, block, (5, 3)),
     "uniform": lambda agents, purpose, block: agents.uniform(purpose, block, (5, 3)),
+    "chance": lambda agents, purpose, block: agents.chance(purpose, block, (5, 3)),
     "permutation": lambda agents, purpose, block: agents.permutation(purpose, block, 15),
 }
 EVERY_DRAW = pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS.keys())
@@ -81,3 +82,19 @@ def test_a_permutation_holds_every_number_once(n: int) -> None:
     order = population(0, 1, 2).permutation("minibatch", 0, n)
     assert order.dtype == torch.int64
     assert torch.equal(order.sort(1).values, torch.arange(n).expand(3, n))
+
+
+def test_numbers_drawn_ahead_are_those_of_their_update_whichever_came_before() -> None:
+    agents, length = population(4, 2), Ahead.LENGTH
+    calls: list[int] = []
+
+    def draw(purpose: str, block: int, shape: tuple[int, ...]) -> Tensor:
+        calls.append(block)
+        return agents.uniform(purpose, block, shape)
+
+    ahead = Ahead(draw, "replay", (3,))
+    numbers = [ahead[i] for i in range(2 * length)]
+    assert calls == [0, 1]
+    blocks = torch.cat([agents.uniform("replay", block, (length, 3)) for block in (0, 1)], 1)
+    assert torch.equal(torch.stack(numbers, 1), blocks)
+    assert torch.equal(Ahead(draw, "replay", (3,))[length + 5], numbers[length + 5])  # as after a power cut

@@ -31,7 +31,7 @@ def test_linear_is_torchs_for_each_agent(rows: int, inputs: int, outputs: int) -
         torch.testing.assert_close(y[a], functional.linear(x[a], weight[a].T, bias[a, 0]), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 8), (8, 1), (3, 64), (64, 6)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 8), (8, 1), (3, 64), (64, 6), (20, 24), (64, 256)])
 @pytest.mark.parametrize("rows", [1, 4, 13])
 def test_the_gradients_of_linear_are_matrix_products_for_each_agent(rows: int, inputs: int, outputs: int) -> None:
     """Of x: ∂ Wᵀ; of W: xᵀ ∂; of b: the sum of ∂ over the batch."""
@@ -62,10 +62,9 @@ def test_padded_width_is_the_next_multiple_of_8(width: int, padded: int) -> None
 
 
 def gradients_and_output(x: Tensor, weight: Tensor, bias: Tensor, cotangent: Tensor) -> list[Tensor]:
-    leaves = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
-    y = linear(*leaves)
-    torch.autograd.backward([(y * cotangent).sum()])
-    return [y.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+    by_weight, by_bias = torch.empty_like(weight), torch.empty_like(bias)
+    linear_slopes(x, cotangent, by_weight, by_bias)
+    return [linear(x, weight, bias), linear_slope_by_input(weight, cotangent), by_weight, by_bias]
 
 
 def same_bits(x: Tensor, y: Tensor) -> bool:
@@ -74,7 +73,8 @@ def same_bits(x: Tensor, y: Tensor) -> bool:
 
 @pytest.mark.parametrize("rows", [ROWS, 3 * ROWS, 64])
 @pytest.mark.parametrize(
-    ("inputs", "outputs"), [(1, WIDTH), (WIDTH, 1), (1, 1), (3, 64), (17, 24), (64, 6), (24, 2), (64, 64)]
+    ("inputs", "outputs"),
+    [(1, WIDTH), (WIDTH, 1), (1, 1), (3, 64), (17, 24), (64, 6), (24, 2), (64, 64), (256, 12), (256, 1), (64, 256)],
 )
 def test_a_layer_and_its_gradients_are_the_same_alone_and_among_ten(rows: int, inputs: int, outputs: int) -> None:
     shapes = (rows, inputs), (inputs, outputs), (1, outputs), (rows, outputs)
@@ -180,9 +180,7 @@ def test_large_products_have_the_same_bits_on_any_number_of_threads(
     found = []
     for number in (1, 2, 3):
         use_threads(number)
-        by_weight, by_bias = torch.empty_like(weight), torch.empty_like(bias)
-        linear_slopes(x, slope, by_weight, by_bias)
-        found.append((linear(x, weight, bias), by_weight, by_bias, linear_slope_by_input(weight, slope)))
+        found.append(gradients_and_output(x, weight, bias, slope))
         assert torch.get_num_threads() == 1, "nothing else has more than one thread"
     for others in found[1:]:
         assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))

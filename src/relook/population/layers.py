@@ -23,6 +23,9 @@ NARROW = 16
 """Matrix libraries are slow with results of fewer columns than this, and quick when they are computed turned around:
 for 64 units and 2 outputs six times."""
 
+IN_PLACE = 2**14
+"""From so many weights on it is quicker to write a product into the gradient matrix by matrix than to copy it there."""
+
 LARGE = 2**22
 """Multiplications from which on a product is worth a second thread."""
 _threads = [1]
@@ -83,6 +86,8 @@ def linear_slopes(
     torch.sum(slope, 1, keepdim=True, out=by_bias)
     if slope.shape[2] < NARROW:
         by_weight.copy_(_product(torch.bmm, slope.transpose(1, 2), x).transpose(1, 2))
+    elif by_weight[0].numel() < IN_PLACE:
+        by_weight.copy_(_product(torch.bmm, x.transpose(1, 2), slope))
     else:
         _product(partial(torch.bmm, out=by_weight), x.transpose(1, 2), slope)
 
