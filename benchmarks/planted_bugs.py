@@ -35,6 +35,7 @@ ROOMS = (
 
 PPO, GAE = "algorithms/ppo.py", "formulas/returns.py"
 ROLLOUT, VECTOR, SPACES = "buffers/rollout.py", "envs/vector.py", "envs/spaces.py"
+LAYERS, AGENTS = "population/layers.py", "population/agents.py"
 ADAM, POLICIES, NORMALISERS = "population/optimiser.py", "networks/policies.py", "population/normalisers.py"
 ESTIMATES, DISTRIBUTIONS = "buffers/estimates.py", "formulas/distributions.py"
 REINFORCE, VPG, A2C, TRPO = (f"algorithms/{name}.py" for name in ("reinforce", "vpg", "a2c", "trpo"))
@@ -245,9 +246,9 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "30",
         "gradients add up over minibatches",
-        "networks/mlp.py",
-        "self._gradients[2 * i].copy_(by_weight)",
-        "self._gradients[2 * i].add_(by_weight)",
+        LAYERS,
+        "by_weight.copy_(_product(torch.bmm, x.transpose(1, 2), slope))",
+        "by_weight.add_(_product(torch.bmm, x.transpose(1, 2), slope))",
     ),
     Bug(
         "31",
@@ -330,8 +331,8 @@ BUGS: tuple[Bug, ...] = (
         "slope 3",
         "the activation's slope is forgotten",
         "networks/mlp.py",
-        "slope = self._slope(linear_slope_by_input(self._tensors[2 * i], slope), self.inputs[i])",
-        "slope = linear_slope_by_input(self._tensors[2 * i], slope)",
+        "            if i:\n                slope = self._slope(linear_slope_by_input(self._tensors[2 * i], slope), self.inputs[i])",
+        "            if i:\n                slope = linear_slope_by_input(self._tensors[2 * i], slope)",
     ),
     Bug(
         "slope 4",
@@ -770,17 +771,17 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "50",
         "ε is inverted",
-        Q_NETWORK,
-        "torch.where(noise[..., :1] < expand(epsilon, 3)",
-        "torch.where(noise[..., :1] > expand(epsilon, 3)",
+        DQN,
+        "return noise[..., :1] < epsilon",
+        "return noise[..., :1] > epsilon",
     ),
-    Bug("50b", "ε never falls", DQN, "return 1 + (h.final_epsilon - 1) *", "return 1 + 0 * (h.final_epsilon - 1) *"),
+    Bug("50b", "ε never falls", DQN, "(expand(h.final_epsilon, 2) - 1) *", "0 * (expand(h.final_epsilon, 2) - 1) *"),
     Bug(
         "50c",
         "random actions never choose the last",
         Q_NETWORK,
-        "(noise[..., 1:] * self.actions).long()",
-        "(noise[..., 1:] * (self.actions - 1)).long()",
+        "(uniform * self.actions).long()",
+        "(uniform * (self.actions - 1)).long()",
     ),
     Bug(
         "51",
@@ -843,8 +844,8 @@ BUGS: tuple[Bug, ...] = (
         "q7",
         "the target network is copied at every update",
         DQN,
-        "                            batch = replay.sample(own, h.discount)\n",
-        "                            batch = replay.sample(own, h.discount)\n                            follower.follow(h.target_rate, agents.alive)\n",
+        "batch = replay.sample(places, h.discount)\n",
+        "batch = replay.sample(places, h.discount)\n                            follower.follow(h.target_rate, alive)\n",
     ),
     Bug(
         "q8",
@@ -858,15 +859,15 @@ BUGS: tuple[Bug, ...] = (
         "56",
         "the correction of tanh is missing",
         DISTRIBUTIONS,
-        "+ log_std + log_slope + half.log())",
-        "+ log_std + half.log())",
+        "2 * steepness - log_std",
+        "2 * log(2) - log_std",
     ),
     Bug(
         "57",
         "the width of the bounds is missing in the density",
         DISTRIBUTIONS,
-        "+ log_std + log_slope + half.log())",
-        "+ log_std + log_slope)",
+        "constant = half.log().sum() +",
+        "constant = 0 * half.log().sum() +",
     ),
     Bug(
         "59", "the correction of tanh has no slope", DISTRIBUTIONS, "+ 2 * squashed * weight", "+ 0 * squashed * weight"
@@ -972,14 +973,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug("c2", "TD3's target action leaves its bounds", TD3, "action = ac.bounded(ac.action(", "action = (ac.action("),
     Bug(
-        "c3", "TD3's policy moves at every update", TD3, "(interval.updates[i] + 1) % config.policy_delay == 0", "True"
+        "c3", "TD3's policy moves at every update", TD3, "(i + 1) % config.policy_delay == 0", "True"
     ),
     Bug(
         "c4",
         "TD3 smooths every target with the same noise",
         TD3,
-        "smoothing[:, i], agents.alive",
-        "smoothing[:, 0], agents.alive",
+        "smoothing[i], alive",
+        "smoothing[0], alive",
     ),
     Bug("c5", "the second critic does not learn", SAC, 'active={"q1": alive, "q2": alive}', 'active={"q1": alive}'),
     Bug(
@@ -1069,25 +1070,46 @@ BUGS: tuple[Bug, ...] = (
         '            at("truncated", last),\n',
     ),
     Bug(
+        "b0",
+        "all updates of a block get its first numbers",
+        AGENTS,
+        "return self._drawn[:, at]",
+        "return self._drawn[:, 0]",
+    ),
+    Bug(
+        "l1",
+        "a narrow product is turned around once",
+        LAYERS,
+        "by_weight.copy_(_product(torch.bmm, slope.transpose(1, 2), x).transpose(1, 2))",
+        "by_weight.copy_(_product(torch.bmm, slope.transpose(1, 2), x).view_as(by_weight))",
+    ),
+    Bug(
+        "l2",
+        "the slope by the action is that by the first numbers of the observation",
+        "networks/mlp.py",
+        "linear_slope_by_input(self._tensors[0][:, first:], slope)",
+        "linear_slope_by_input(self._tensors[0][:, : self._tensors[0].shape[1] - first], slope)",
+    ),
+    Bug(
         "b1",
         "the ring forgets where its oldest step is",
         REPLAY,
-        "return drawn + self.oldest * self.environments",
-        "return drawn",
+        ".long() + self.oldest * self.environments",
+        ".long()",
     ),
     Bug(
         "b2",
         "agents draw the same places",
         REPLAY,
-        'drawn = agents.integers("replay", block, shape, usable * self.environments)',
-        'drawn = agents.integers("replay", block, shape, usable * self.environments)[:1].expand(len(agents), *shape)',
+        "return (chance *",
+        "return (chance[:1].expand_as(chance) *",
     ),
     Bug(
         "b3",
         "every update draws the same places",
         DQN,
-        "replay.places(agents, interval.number,",
-        "replay.places(agents, 0,",
+        "replay.places(chance[i])",
+        "replay.places(chance[0])",
     ),
     Bug(
         "b4",
@@ -1100,8 +1122,8 @@ BUGS: tuple[Bug, ...] = (
         "b5",
         "environments of a step are mixed up",
         REPLAY,
-        "step, environment = places // self.environments, places % self.environments",
-        "step, environment = places // self.environments, 0 * places",
+        "steps_ahead = places + ahead * self.environments",
+        "steps_ahead = places // self.environments * self.environments + ahead * self.environments",
     ),
     Bug("b6", "learning starts with the first step", REPLAY, "learns = number >= first", "learns = True"),
     Bug(

@@ -17,6 +17,7 @@ from relook.buffers import Batch, Replay, made_up_batch
 from relook.envs import ActionSpace, Environments, EnvironmentSpec, Spaces
 from relook.errors import WrongRequest
 from relook.networks import DeterministicActorCritic, QNetwork, SquashedActorCritic, module_actor_critic
+from relook.networks.q_network import QEvaluation
 from relook.population import Agents, Parameters, Stop, Target, agents_are_independent
 from relook.population.hyperparameters import Hyperparameters
 from relook.runs.files import read_lines
@@ -754,3 +755,35 @@ class NotOne:
     def __init__(self) -> None:
         self.parameters = Parameters(1, ("q",), {"weight": (1,)})
         self.critics = self
+
+
+class ByAutograd(QNetwork):
+    """The same network, whose slopes torch finds."""
+
+    def evaluate(self, observation: Tensor) -> QEvaluation:
+        with torch.inference_mode(False), torch.enable_grad():
+            x = observation.clone()
+            for i in self.network.layers:
+                x = torch.baddbmm(self.parameters[f"{i}/bias"], x, self.parameters[f"{i}/weight"])
+                x = x.relu() if i < self.network.layers[-1] else x
+
+        def backward(by_value: Tensor) -> None:
+            with torch.inference_mode(False):
+                self.parameters.gradient.zero_()
+                x.backward(by_value.clone())
+
+        return QEvaluation(x.detach(), backward)
+
+
+def test_a_network_of_ones_own_may_use_autograd(tmp_path: Path) -> None:
+    rows = []
+    for kind in (QNetwork, ByAutograd):
+        config = tiny("dqn")
+        asked = work(tmp_path / kind.__name__, spec_of(HOME["dqn"]), population(config, [0, 1]), config, iterations=2)
+        algorithm("dqn").train(asked, kind)
+        rows.append(read_lines(asked.directory / "metrics.jsonl"))
+    for one, other in zip(*rows, strict=True):
+        assert one["gradient_norm"] is None or one["gradient_norm"] > 0
+        for name in ("loss", "q", "gradient_norm"):
+            assert other[name] == pytest.approx(one[name], rel=1e-3)
+    assert rows[0][-1]["gradient_norm"] is not None

@@ -226,9 +226,9 @@ def dqn(work: Work, actor_critic: Callable[..., QNetwork] = QNetwork) -> None:
         for iteration in run.iterations(config.steps_each):
             h = settings.annealed(anneals(config), run.progress)
             done = torch.arange(0, config.iteration, config.envs) + iteration * config.iteration
-            now = epsilon(h, done, work.steps)
+            epsilons = epsilon(h, done, work.steps)
             noise = net.noise(agents, "explore", iteration, (len(done), config.envs))
-            explores, anything = exploration(net, noise, now)
+            explores, anything = exploration(net, noise, epsilons)
             averages, values, updates = Averages(), list[Tensor](), 0
 
             for interval in intervals(iteration, config):
@@ -255,5 +255,5 @@ def dqn(work: Work, actor_critic: Callable[..., QNetwork] = QNetwork) -> None:
             if updates:
                 diagnostics |= {"target_lag": follower.lag(), "dormant": dormant(net.hidden(batch.observation))}
             diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
-            diagnostics |= {"epsilon": now[:, -1], "learning_rate": h.learning_rate}
+            diagnostics |= {"epsilon": epsilons[:, -1], "learning_rate": h.learning_rate}
             run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1).amax(-1))

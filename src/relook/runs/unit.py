@@ -343,8 +343,8 @@ class Unit:
         """Write one iteration: a value of each declared metric for each agent, and the episodes that ended.
 
         A metric that is not among the diagnostics, because nothing was learned yet, is null. `value` are the estimates
-        V(s) of the observations that were acted on, if the algorithm makes any; `value_scale` times them is in units of
-        raw reward.
+        V(s) of the observations that were acted on, if the algorithm makes any, as they were then or at the end of the
+        iteration; `value_scale` times them is in units of raw reward.
 
         An agent whose metrics are not finite where they must be has diverged, and stops. Evaluates too, when the
         iteration completes a tenth of training.
