@@ -972,9 +972,7 @@ BUGS: tuple[Bug, ...] = (
         "(expand(h.target_noise, 3) * noise)",
     ),
     Bug("c2", "TD3's target action leaves its bounds", TD3, "action = ac.bounded(ac.action(", "action = (ac.action("),
-    Bug(
-        "c3", "TD3's policy moves at every update", TD3, "(i + 1) % config.policy_delay == 0", "True"
-    ),
+    Bug("c3", "TD3's policy moves at every update", TD3, "(i + 1) % config.policy_delay == 0", "True"),
     Bug(
         "c4",
         "TD3 smooths every target with the same noise",
@@ -1025,7 +1023,7 @@ BUGS: tuple[Bug, ...] = (
         "the replay gives the observation that followed the reset",
         REPLAY,
         'at("next_observation", last).float()',
-        'at("observation", rows(ahead + 1)).float()',
+        'at("observation", rows(place + self.environments)).float()',
     ),
     Bug(
         "75",
@@ -1053,7 +1051,7 @@ BUGS: tuple[Bug, ...] = (
         "terminations of a replay are one step late",
         REPLAY,
         '            at("terminated", last),\n',
-        '            at("terminated", rows(ahead - 1)),\n',
+        '            at("terminated", rows(place - self.environments)),\n',
     ),
     Bug(
         "82r",
@@ -1122,8 +1120,8 @@ BUGS: tuple[Bug, ...] = (
         "b5",
         "environments of a step are mixed up",
         REPLAY,
-        "steps_ahead = places + ahead * self.environments",
-        "steps_ahead = places // self.environments * self.environments + ahead * self.environments",
+        "return (place % (self.length * self.environments) +",
+        "return (place // self.environments * self.environments % (self.length * self.environments) +",
     ),
     Bug("b6", "learning starts with the first step", REPLAY, "learns = number >= first", "learns = True"),
     Bug(

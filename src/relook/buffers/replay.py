@@ -96,21 +96,20 @@ class Replay:
     def sample(self, places: Int[Tensor, "A B"], discount: Float[Tensor, " A"]) -> Batch:
         """The transitions at these places."""
 
-        def rows(ahead: Tensor | int) -> Tensor:
-            steps_ahead = places + ahead * self.environments
-            return (steps_ahead % (self.length * self.environments) + self._first_row).flatten()
+        def rows(place: Tensor) -> Tensor:
+            return (place % (self.length * self.environments) + self._first_row).flatten()
 
         def at(name: str, index: Tensor) -> Tensor:
             found: Tensor = self._rows[name].index_select(0, index).unflatten(0, places.shape)
             return found
 
-        first, gamma = rows(0), expand(discount, 2)
+        first, gamma = rows(places), expand(discount, 2)
         reward, total_discount = at("reward", first), gamma.expand(places.shape)
-        last, ahead, going_on = first, 0, torch.tensor(True)
+        last, place, going_on = first, places, torch.ones_like(places, dtype=torch.bool)
         for _ in range(self.n_step - 1):
             going_on = going_on & ~(at("terminated", last) | at("truncated", last))
-            ahead = ahead + going_on
-            last = rows(ahead)
+            place = place + going_on * self.environments
+            last = rows(place)
             reward = reward + torch.where(going_on, total_discount * at("reward", last), 0.0)
             total_discount = torch.where(going_on, total_discount * gamma, total_discount)
         return Batch(
