@@ -63,6 +63,16 @@ def test_a_checkpoint_costs_what_is_new(whole: Run) -> None:
     assert max(sizes) - min(sizes) < 500, "checkpoints grow with episodes that run, and not with the replay"
 
 
+def test_much_that_is_new_is_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Run) -> None:
+    monkeypatch.setattr(segments, "BYTES", 1000)  # 7 steps of 34 bytes for two agents of two environments
+    begun = asked(tmp_path / "begun", steps=192)
+    work(begun, 0, SPEC)
+    newest = listed(begun, 192)
+    assert [segment.last - segment.first for segment in newest[-5:]] == [7] * 4 + [4]
+    longer = resume(begun.path, steps=320, workers=1)
+    assert parameters(longer) == parameters(whole)
+
+
 def test_a_resumed_unit_has_the_experience_that_it_had(tmp_path: Path, whole: Run) -> None:
     begun = asked(tmp_path / "begun", steps=192)
     work(begun, 0, SPEC)

@@ -79,6 +79,11 @@ class Replay:
         """The number of the oldest step that is still there."""
         return max(0, self.steps - self.length)
 
+    @property
+    def step_bytes(self) -> int:
+        """The memory of one step of all environments of all agents."""
+        return sum(int(field.nbytes) for field in self._fields.values()) // self.length
+
     def places(self, chance: Float[Tensor, "A ..."]) -> Int[Tensor, "A ..."]:
         """The transitions that uniform numbers of [0, 1) choose, all alike: step × N + environment of each.
 

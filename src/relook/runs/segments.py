@@ -18,6 +18,9 @@ from relook.runs.files import no_link, write_whole
 REPLAY = "replay"
 """Where a unit has them."""
 
+BYTES = 2**26
+"""No segment is much larger: it is copied in memory before it is written."""
+
 
 @dataclass(frozen=True)
 class Segment:

@@ -59,6 +59,8 @@ class Experience(Protocol):
     def steps(self) -> int: ...
     @property
     def oldest(self) -> int: ...
+    @property
+    def step_bytes(self) -> int: ...
     def written_between(self, first: int, last: int) -> dict[str, Tensor]: ...
     def put_back(self, first: int, stored: Mapping[str, Tensor]) -> None: ...
 
@@ -303,9 +305,11 @@ class Unit:
             return []
         oldest, last = self._replay.oldest, self._replay.steps
         first = max(oldest, self._segments[-1].last if self._segments else 0)
-        if first < last:
-            new = self._replay.written_between(first, last)
-            self._segments.append(segments.write(self.work.directory / REPLAY, first, last, new))
+        each = max(1, segments.BYTES // self._replay.step_bytes)
+        for begin in range(first, last, each):
+            end = min(begin + each, last)
+            new = self._replay.written_between(begin, end)
+            self._segments.append(segments.write(self.work.directory / REPLAY, begin, end, new))
         self._segments = [segment for segment in self._segments if segment.last > oldest]
         return self._segments
 
