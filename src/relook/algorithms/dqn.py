@@ -231,7 +231,7 @@ def dqn(work: Work, actor_critic: Callable[..., QNetwork] = QNetwork) -> None:
             explores, anything = exploration(net, noise, epsilons)
             averages, values, updates = Averages(), list[Tensor](), 0
 
-            for interval in intervals(iteration, config):
+            for interval in intervals(iteration, config):  # slopes are written out, and nothing is autograd's
                 with run.stage("collect"), torch.inference_mode():
                     for t in interval.steps:
                         q = net.q(envs.observation)

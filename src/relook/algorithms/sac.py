@@ -258,7 +258,7 @@ def sac(work: Work, actor_critic: Callable[..., SquashedActorCritic] = SquashedA
             uniform = agents.uniform("anything", iteration, (*shape, envs.spaces.action.width))
             averages, seen, updates = Averages(), list[Tensor](), 0
 
-            for interval in intervals(iteration, config):
+            for interval in intervals(iteration, config):  # slopes are written out, and nothing is autograd's
                 with run.stage("collect"), torch.inference_mode():
                     for step, t in enumerate(interval.steps):
                         seen.append(envs.observation.clone())

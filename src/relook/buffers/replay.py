@@ -206,8 +206,6 @@ def check_schedule(config: ReplayConfig) -> None:
 class Interval(NamedTuple):
     """What happens between two looks at the replay: some steps, then some updates."""
 
-    number: int
-    """Counts intervals from the beginning of training."""
     steps: range
     """The steps of all environments, counted from the beginning of the iteration."""
     done: int
@@ -229,7 +227,6 @@ def intervals(iteration: int, config: ReplayConfig) -> Iterator[Interval]:
         begin = max(0, number - max(first, 0)) * updates
         learns = number >= first
         yield Interval(
-            number,
             range(i * steps, (i + 1) * steps),
             number * config.update_interval,
             (number + 1) * config.update_interval,
