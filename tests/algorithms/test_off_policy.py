@@ -16,6 +16,7 @@ from relook.algorithms import algorithm, ddpg, dqn, sac, td3
 from relook.buffers import Batch, Replay, made_up_batch
 from relook.envs import ActionSpace, Environments, EnvironmentSpec, Spaces
 from relook.errors import WrongRequest
+from relook.formulas.returns import td_target
 from relook.networks import DeterministicActorCritic, QNetwork, SquashedActorCritic, module_actor_critic
 from relook.networks.q_network import QEvaluation
 from relook.population import Agents, Parameters, Stop, Target, agents_are_independent
@@ -400,6 +401,18 @@ def test_double_dqn_chooses_by_the_network_and_judges_by_the_target() -> None:
     assert (doubly <= plainly).all()
     assert (doubly < plainly)[going_on].float().mean() > 0.2
     assert torch.equal(doubly[batch.terminated], batch.reward[batch.terminated])
+
+
+def test_the_target_action_of_td3_stays_in_its_bounds() -> None:
+    """However far the noise would take it: its critics are asked at the bound and not beyond."""
+    config, spaces = replace(tiny("td3"), target_noise=100.0, noise_clip=100.0), spaces_of(HOME["td3"])
+    agents = population(config, [0, 1])
+    learner, h = module("td3").build(spaces, agents, config, NETWORKS["td3"]), Hyperparameters(agents)
+    batch, ac = made_up_batch(agents, spaces, SIZE, h), learner.ac
+    highest = (ac.middle + ac.half).expand(2, SIZE, -1)
+    at_bound = ac.critics.values(batch.next_observation, highest, learner.q_target.parameters).amin(1)
+    found = module("td3").target(learner, batch, torch.ones(2, SIZE, len(ac.half)), h)
+    torch.testing.assert_close(found, td_target(batch.reward, at_bound, batch.terminated, batch.discount))
 
 
 @pytest.mark.parametrize("name", NAMES)
