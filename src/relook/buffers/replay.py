@@ -1,6 +1,8 @@
 """The experience of an off-policy algorithm: the last transitions of every agent, and when they are learned from."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
+from mmap import mmap
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +30,11 @@ class Batch(NamedTuple):
     """γᵐ"""
 
 
+def _ring(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Zeros in memory of their own: outside the heap, whose free pieces the updates use again and again."""
+    return torch.frombuffer(mmap(-1, prod(shape) * dtype.itemsize), dtype=dtype).view(shape)
+
+
 def transition_bytes(spaces: Spaces) -> int:
     """The memory of one transition."""
     stored = spaces.observation.stored.itemsize * spaces.observation.size
@@ -49,12 +56,12 @@ class Replay:
         shape = (agents, self.length, environments)
         seen = torch.from_numpy(spaces.observation.stored.type(0).reshape(1)).dtype
         discrete = isinstance(spaces.action.kind, Choices)
-        self.observation = torch.zeros(*shape, spaces.observation.size, dtype=seen)
-        self.next_observation = torch.zeros_like(self.observation)
-        self.action = torch.zeros(*shape, spaces.action.width, dtype=torch.int64 if discrete else torch.float32)
-        self.reward: Float[Tensor, "A T N"] = torch.zeros(shape)
-        self.terminated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
-        self.truncated: Bool[Tensor, "A T N"] = torch.zeros(shape, dtype=torch.bool)
+        self.observation = _ring(*shape, spaces.observation.size, dtype=seen)
+        self.next_observation = _ring(*shape, spaces.observation.size, dtype=seen)
+        self.action = _ring(*shape, spaces.action.width, dtype=torch.int64 if discrete else torch.float32)
+        self.reward: Float[Tensor, "A T N"] = _ring(*shape)
+        self.terminated: Bool[Tensor, "A T N"] = _ring(*shape, dtype=torch.bool)
+        self.truncated: Bool[Tensor, "A T N"] = _ring(*shape, dtype=torch.bool)
         self.steps = 0
         """How many steps of all environments have been stored since the beginning."""
         self._fields = {

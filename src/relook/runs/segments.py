@@ -18,7 +18,7 @@ from relook.runs.files import no_link, write_whole
 REPLAY = "replay"
 """Where a unit has them."""
 
-BYTES = 2**26
+BYTES = 2**22
 """No segment is much larger: it is copied in memory before it is written."""
 
 
