@@ -590,8 +590,11 @@ def test_the_policy_of_td3_moves_at_every_second_update(tmp_path: Path, watched:
 def test_actions_come_from_all_over_their_range_first_and_then_from_the_policy(
     tmp_path: Path, name: str, watched: Watched
 ) -> None:
-    trained(tmp_path, name, iterations=8, random_steps=128, learning_rate=1e-9)
-    actions = torch.cat([what[0].flatten() for kind, what in watched.happened if kind == "step"]).view(-1, 4)
+    _, config = trained(tmp_path, name, iterations=8, random_steps=128, learning_rate=1e-9)
+    steps = [what[0] for kind, what in watched.happened if kind == "step"]
+    drawn = population(config, [0, 1]).uniform("anything", 0, (config.iteration // config.envs, config.envs, 1))
+    torch.testing.assert_close(torch.stack(steps[: drawn.shape[1]], 1), 2 * drawn - 1)
+    actions = torch.cat([step.flatten() for step in steps]).view(-1, 4)
     first, later = actions[:64].flatten(), actions[64:].flatten()
     assert first.abs().max() <= 1
     assert first.std() == pytest.approx(3**-0.5, abs=0.05)
@@ -678,6 +681,26 @@ def test_no_two_batches_and_no_two_actions_have_the_same_random_numbers(
     own = [one for one in drawn if one[0] != "rehearse"]
     assert len(own) == len(set(own))
     assert {"replay", "explore"} <= {purpose for purpose, _ in own}
+
+
+def training_updates(watched: Watched) -> list[tuple[Any, ...]]:
+    """The arguments of all updates after the first step: those before it are rehearsals, which repeat each other."""
+    first = [kind for kind, _ in watched.happened].index("step")
+    return [told[0] for kind, told in watched.happened[first:] if kind == "update"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_update_has_a_batch_of_its_own(tmp_path: Path, name: str, watched: Watched) -> None:
+    trained(tmp_path, name)
+    found = [next(arg for arg in args if isinstance(arg, Batch)) for args in training_updates(watched)]
+    assert len({batch.observation.numpy().tobytes() for batch in found}) == len(found) > 10
+
+
+@pytest.mark.parametrize("name", ["td3", "sac"])
+def test_every_update_has_noise_of_its_own(tmp_path: Path, name: str, watched: Watched) -> None:
+    trained(tmp_path, name)
+    noises = [args[2] for args in training_updates(watched)]
+    assert len({noise.numpy().tobytes() for noise in noises}) == len(noises) > 10
 
 
 @pytest.mark.parametrize("name", NAMES)
