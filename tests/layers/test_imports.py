@@ -20,7 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "buffers": ("errors", "formulas", "population", "envs"),
     "runs": ("errors", "importing", "formulas", "population", "envs", "networks", "buffers"),
     "algorithms": LOWER,
-    "statistics": ("errors",),
+    "statistics": ("errors", "runs"),
     "training": (*LOWER, "algorithms"),
     "cli": (*LOWER, "algorithms", "statistics", "training"),
     "__init__": ("runs", "algorithms", "training"),

@@ -16,6 +16,7 @@ VERBS = {
     "replay": "look at recorded episodes again, as a film or a filmstrip",
     "verify": "play recorded episodes again and recompute digests: is a run what it says?",
     "reproduce": "train a run once more and say whether the same came of it",
+    "compare": "say which method is better, and how certain that is",
     "plot": "draw learning curves as a PNG",
     "algorithms": "list the algorithms",
 }
