@@ -14,6 +14,8 @@ from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
 from relook.runs.reading import Run
 from relook.training import Request, environment_spec, prepare, read_work, train
+from support import HOMES
+from support import TINY as SMALL_ONES
 
 CARTPOLE = EnvironmentSpec("CartPole-v1")
 TINY: dict[str, Any] = {"envs": 2, "horizon": 16, "minibatch": 32, "hidden": (8,), "evaluate_episodes": 1, "steps": 64}
@@ -197,3 +199,14 @@ def test_values_of_another_type_are_refused_before_anything_starts(
     with pytest.raises(WrongRequest, match=f"expected {name} .*{said}"):
         prepare(Request("ppo", CARTPOLE, (0,), 1000, {name: [value]}, 10, tmp_path / "run"), 1)
     assert not (tmp_path / "run").exists()
+
+
+UPDATES = {"a2c": [4, 4], "ppo": [4, 4], **{name: [12, 16] for name in ("dqn", "ddpg", "td3", "sac")}}
+"""Of each iteration of 32 steps, where it is not one: rollouts; epochs times minibatches; half of the steps."""
+
+
+@pytest.mark.parametrize("name", SMALL_ONES)
+def test_every_algorithm_counts_its_updates(tmp_path: Path, name: str) -> None:
+    env, sizes = HOMES[name][0], SMALL_ONES[name]
+    run = train(name, env, seeds=1, out=tmp_path / "run", steps=64, evaluate_episodes=0, workers=1, **sizes)
+    assert run.metrics["updates"].to_list() == UPDATES.get(name, [1, 1])

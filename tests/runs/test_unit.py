@@ -79,7 +79,7 @@ def test_an_undeclared_metric_is_an_error(tmp_path: Path) -> None:
 
 def test_metrics_are_written_for_each_agent_by_its_number_in_the_run(tmp_path: Path) -> None:
     run_unit(tmp_path, EnvironmentSpec("relook/RewardByAction-v0"), iterations=2, episodes=0)
-    common = {"episode_return": None, "episode_length": None, "episodes": 0}
+    common = {"episode_return": None, "episode_length": None, "episodes": 0, "updates": 1}
     assert rows(tmp_path / "metrics.jsonl") == [
         {"agent": agent, "iteration": i, "steps": 10 * (i + 1), **common, "loss": loss}
         for i in range(2)

@@ -200,5 +200,6 @@ def a2c(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
             estimates = Estimates(*(torch.cat(x, 1) / expand(scale, 3) for x in zip(*parts, strict=True)))
             diagnostics = {name: torch.stack([one[name] for one in of_rollouts]).mean(0) for name in losses}
             diagnostics |= rollout_diagnostics(estimates, torch.cat(actions, 1), envs.spaces, scale)
+            diagnostics["updates"] = torch.full((len(agents),), float(config.rollouts))
             diagnostics |= {"step_size": ac.relative_distance(before), "learning_rate": h.learning_rate}
             run.record(diagnostics, envs.finished_episodes(), estimates.value, scale)

@@ -254,6 +254,7 @@ def dqn(work: Work, actor_critic: Callable[..., QNetwork] = QNetwork) -> None:
             diagnostics = averages.means()  # record
             if updates:
                 diagnostics |= {"target_lag": follower.lag(), "dormant": dormant(net.hidden(batch.observation))}
-            diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
+            made = torch.full((len(agents),), float(updates))
+            diagnostics |= {"updates": made, "update_to_data": made / config.iteration}
             diagnostics |= {"epsilon": epsilons[:, -1], "learning_rate": h.learning_rate}
             run.record(diagnostics, envs.finished_episodes(), torch.stack(values, 1).amax(-1))

@@ -285,7 +285,8 @@ def sac(work: Work, actor_critic: Callable[..., SquashedActorCritic] = SquashedA
                     "saturation": saturation(ac.act(batch.observation, pair[:, 0]), envs.spaces),
                     "dormant": dormant(ac.critics.hidden(batch.observation, batch.action)),
                 }
-            diagnostics["update_to_data"] = torch.full((len(agents),), updates / config.iteration)
+            made = torch.full((len(agents),), float(updates))
+            diagnostics |= {"updates": made, "update_to_data": made / config.iteration}
             diagnostics["learning_rate"] = h.learning_rate
             values = ac.value(torch.cat(seen, 1)).unflatten(1, shape)
             run.record(diagnostics, envs.finished_episodes(), values)

@@ -19,5 +19,8 @@ COMMON = {
     ),
     "episode_length": Metric("mean length of these episodes", "steps", optional=True),
     "episodes": Metric("how many training episodes ended in this iteration"),
+    "updates": Metric(
+        "updates of the policy in this iteration (of Q where actions come from Q, of critics off-policy)"
+    ),
 }
 """Logged by every algorithm."""

@@ -346,9 +346,9 @@ class Unit:
     ) -> None:
         """Write one iteration: a value of each declared metric for each agent, and the episodes that ended.
 
-        A metric that is not among the diagnostics, because nothing was learned yet, is null. `value` are the estimates
-        V(s) of the observations that were acted on, if the algorithm makes any, as they were then or at the end of the
-        iteration; `value_scale` times them is in units of raw reward.
+        A metric that is not among the diagnostics, because nothing was learned yet, is null; `updates` is one. `value`
+        are the estimates V(s) of the observations that were acted on, if the algorithm makes any, as they were then or
+        at the end of the iteration; `value_scale` times them is in units of raw reward.
 
         An agent whose metrics are not finite where they must be has diverged, and stops. Evaluates too, when the
         iteration completes a tenth of training.
@@ -379,6 +379,7 @@ class Unit:
                     "episode_return": float(np.mean([e.ret for e in ended])) if ended else None,
                     "episode_length": float(np.mean([e.length for e in ended])) if ended else None,
                     "episodes": len(ended),
+                    "updates": 1,
                 }
                 where = {"agent": agent.index, "iteration": self._iteration, "steps": steps}
                 rows.append({**where, **dict.fromkeys(self._declared), **common, **measured})
