@@ -21,13 +21,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "runs": ("errors", "importing", "formulas", "population", "envs", "networks", "buffers"),
     "algorithms": LOWER,
     "statistics": ("errors", "runs"),
+    "exports": ("errors", "runs"),
     "training": (*LOWER, "algorithms"),
-    "cli": (*LOWER, "algorithms", "statistics", "training"),
+    "cli": (*LOWER, "algorithms", "statistics", "exports", "training"),
     "__init__": ("runs", "algorithms", "training"),
 }
 """What a room may import besides itself and libraries."""
 
-LOOKS_ONLY = ("statistics", "cli/show.py", "cli/plot.py", "cli/tables.py", "cli/progress.py", "runs/reading.py")
+LOOKS_ONLY = (
+    "statistics",
+    "exports",
+    "cli/show.py",
+    "cli/plot.py",
+    "cli/tables.py",
+    "cli/progress.py",
+    "runs/reading.py",
+)
 """What looks at runs reads their files, and never imports an algorithm."""
 
 

@@ -41,11 +41,12 @@ def run(arguments: Sequence[str]) -> None:
 
     from rich.console import Console
 
-    from relook.cli.tables import scores_table, setting_name
+    from relook.cli.tables import scores_table
     from relook.envs import EnvironmentSpec
     from relook.runs.acting import evaluate
     from relook.runs.files import plain
     from relook.runs.reading import Run
+    from relook.runs.tidy import setting_name
 
     evaluated = Run(form.run)
     changed = form.env is not None and form.env != evaluated.environment_name

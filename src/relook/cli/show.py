@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from relook.cli.options import parse
-from relook.cli.tables import figure, print_settings, setting_name
+from relook.cli.tables import print_settings
 from relook.runs.files import plain
 from relook.runs.reading import Run
+from relook.runs.tidy import figure, setting_name
 
 
 @dataclass

@@ -9,19 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from relook.runs.reading import Run
+from relook.runs.tidy import setting_name
 from relook.statistics.aggregates import iqm, mean_interval
-
-
-def setting_name(run: Run, hyperparameters: Any) -> str:
-    """A setting by what distinguishes it from the run's others."""
-    return ", ".join(f"{name}={figure(hyperparameters[name])}" for name in run.varied())
-
-
-def figure(value: Any) -> str:
-    """A hyper-parameter's value, short."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def settings(run: Run) -> dict[str, list[dict[str, Any]]]:

@@ -5,13 +5,11 @@ The unit is the training: one seed of one method on one task. Runs of relook and
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,10 @@ import polars as pl
 
 from relook.errors import WrongRequest
 from relook.runs.reading import Run
+from relook.runs.tidy import configuration, method_name, phase, task_name, time_limit
 from relook.statistics.aggregates import Array
 from relook.statistics.curves import Curve, area
 
-TUNING_SEEDS = 10_000
-"""Seeds from here on are for tuning: what they score was chosen, and does not enter a comparison with what was not."""
 NEARLY = 1.05
 """Step budgets count as equal up to this factor: algorithms round down to whole iterations of their own."""
 MOST_BYTES = 2**30
@@ -117,9 +114,6 @@ def of_run(run: Run, method: str | None = None, mode: str = "deterministic") -> 
 
     A `method` that is given names all of them.
     """
-    environment = run.record["environment"]
-    arguments = ", ".join(f"{key}={value}" for key, value in environment["arguments"].items())
-    limit = environment["max_episode_steps"] or environment.get("time_limit")
     frame = run.evaluations
     if frame.is_empty():
         raise WrongRequest(f"expected evaluations in {run.path}; found none: it was trained with --evaluate-episodes 0")
@@ -127,28 +121,26 @@ def of_run(run: Run, method: str | None = None, mode: str = "deterministic") -> 
     if frame.is_empty():
         raise WrongRequest(f"expected {mode} evaluations in {run.path}; found none of that mode")
     seconds = _seconds(run)
-    name = run.algorithm + (f" ({run.record['preset']})" if run.record.get("preset") else "")
     rows = {agent: group for (agent,), group in frame.group_by("agent", maintain_order=True)}
     trainings = []
     for agent, summary in zip(run.agents, run.agent_summaries, strict=True):
         if agent.agent not in rows:
             raise WrongRequest(f"expected evaluations of every agent in {run.path}; agent {agent.agent} has none yet")
-        setting = ", ".join(f"{key}={_short(agent.hyperparameters[key])}" for key in run.varied())
         evaluated = rows[agent.agent]
         steps, scores = (evaluated[c].to_numpy().astype(np.float64) for c in ("steps", "mean_return"))
         ended = summary["status"] == "finished" or summary["status"] in FAILED
         trainings.append(
             Training(
-                method=method or f"{name} {setting}".strip(),
-                task=f"{run.environment_name} ({arguments})" if arguments else run.environment_name,
+                method=method or method_name(run, agent),
+                task=task_name(run),
                 seed=agent.seed,
                 curve=(steps, scores),
                 budget=float(run.steps if ended else steps[-1]),
                 status="ok" if summary["status"] not in FAILED else str(summary["status"]),
-                phase="tune" if agent.seed >= TUNING_SEEDS else "test",
-                configuration=_hashed({"algorithm": run.algorithm, **agent.hyperparameters}),
+                phase=phase(agent.seed),
+                configuration=configuration(run, agent),
                 facts={
-                    "time_limit": str(limit or "none"),
+                    "time_limit": time_limit(run),
                     "evaluation_mode": mode,
                     "reward_scaling": "none",
                     "n_eval_episodes": str(run.record["evaluate_episodes"]),
@@ -170,17 +162,15 @@ def _seconds(run: Run) -> float:
     return float(last.sum()) / len(run.agents)
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def of_table(path: Path, mode: str = "deterministic") -> list[Training]:
+    """The trainings of a tidy table, CSV or Parquet: with the columns of `TABLE`, or as `relook export` writes it.
 
-
-def _hashed(configuration: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(configuration, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def of_table(path: Path) -> list[Training]:
-    """The trainings of a tidy table, CSV or Parquet, with the columns of `TABLE`."""
+    The latter holds evaluations in both modes.
+    """
     frame = _read(path).rename(lambda column: SAME.get(column.strip().lower(), column.strip().lower()))
+    if {"table", "name", "value", "evaluation_mode"} <= {*frame.columns}:
+        wanted = {"table": "evaluations", "name": "mean_return", "evaluation_mode": mode}
+        frame = frame.filter(pl.col(key) == value for key, value in wanted.items()).rename({"value": "score"})
     if missing := [column for column in ("method", "task", "seed", "score") if column not in frame.columns]:
         biased = [column for column in frame.columns if BIASED.search(column)]
         if missing == ["score"] and biased:
@@ -247,9 +237,9 @@ def _training(rows: pl.DataFrame, path: Path) -> Training:
         bad = [str(value) for value in values if str(value) not in ("ok", "finished")]
         return str((bad or values)[0]) if values else otherwise
 
-    status, phase = said("status", "ok").lower(), said("phase", "test").lower()
+    status, said_phase = said("status", "ok").lower(), said("phase", "test").lower()
     status = "ok" if status == "finished" else status
-    for value, known, column in ((status, ("ok", *FAILED), "status"), (phase, ("test", "tune"), "phase")):
+    for value, known, column in ((status, ("ok", *FAILED), "status"), (said_phase, ("test", "tune"), "phase")):
         if value not in known:
             raise WrongRequest(f"expected {', '.join(known)} as {column} of {who} in {path}; found {value!r}")
     steps = rows["step"].to_numpy() if "step" in rows.columns else np.array([math.nan])
@@ -268,7 +258,7 @@ def _training(rows: pl.DataFrame, path: Path) -> Training:
         (steps.astype(np.float64), scores.astype(np.float64)),
         float(steps[-1]),
         status,
-        "tune" if seed >= TUNING_SEEDS else phase,
+        said_phase if phase(seed) == "test" else "tune",
         said("configuration", ""),
         {
             column: said(column, "")
@@ -298,7 +288,7 @@ def read(source: str, mode: str = "deterministic") -> list[Training]:
     path = Path(place)
     if path.is_dir():
         return of_run(Run(path), name or None, mode)
-    trainings = of_table(path)
+    trainings = of_table(path, mode)
     if name and len({training.method for training in trainings}) > 1:
         raise WrongRequest(f"expected one method in {path}, to be called {name}; found several")
     return [replace(training, method=name) for training in trainings] if name else trainings
