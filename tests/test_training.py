@@ -207,6 +207,7 @@ UPDATES = {"a2c": [4, 4], "ppo": [4, 4], **{name: [12, 16] for name in ("dqn", "
 
 @pytest.mark.parametrize("name", SMALL_ONES)
 def test_every_algorithm_counts_its_updates(tmp_path: Path, name: str) -> None:
-    env, sizes = HOMES[name][0], SMALL_ONES[name]
+    env = HOMES[name][0]
+    sizes: dict[str, Any] = {key: values[0] for key, values in SMALL_ONES[name].items()}
     run = train(name, env, seeds=1, out=tmp_path / "run", steps=64, evaluate_episodes=0, workers=1, **sizes)
     assert run.metrics["updates"].to_list() == UPDATES.get(name, [1, 1])

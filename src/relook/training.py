@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +30,7 @@ from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, check_change, names, planned
 from relook.runs import checkpoints, segments
 from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
+from relook.runs.metrics import COMMON
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
 from relook.runs.unit import LOGS, settle, whole_iterations
 from relook.runs.work import Work
@@ -137,6 +138,7 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "checkpoint_every": request.checkpoint_every,
         "milestones": list(request.milestones),
         "replay_bytes": needed,
+        "metrics": {name: asdict(metric) for name, metric in {**COMMON, **known.metrics}.items()},
         "agents": agents,
         "versions": _versions(),
         "git": _git_state(),

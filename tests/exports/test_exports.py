@@ -117,7 +117,7 @@ def wandb_records(path: Path) -> list[bytes]:
 
 
 def test_weights_and_biases_without_a_network(tiny_run: Run, tmp_path: Path) -> None:
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     out = exported(tiny_run, "wandb", tmp_path / "wb")
     found: dict[str, dict[str, Points]] = {}

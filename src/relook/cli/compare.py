@@ -17,7 +17,7 @@ from relook.cli.options import output_file, parse
 from relook.errors import RelookError, WrongRequest
 
 if TYPE_CHECKING:
-    from relook.statistics.comparison import Comparison, Rules
+    from relook.statistics.comparison import Comparison, Looks, Rules
     from relook.statistics.references import Reference
     from relook.statistics.reports import Table
     from relook.statistics.scores import Training
@@ -82,7 +82,7 @@ class Form:
     json: bool = False
     """Print JSON for programs."""
     out: Path | None = None
-    """A directory for the comparison as JSON, Markdown and LaTeX."""
+    """A directory for the comparison as JSON, Markdown, LaTeX and pictures."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> None:
         tables.append(reports.sequential_table(*looks))
         content["sequential"] = reports.sequential_json(*looks)
     if form.out is not None:
-        _write(form.out, comparison, tables, content)
+        _write(form.out, comparison, tables, content, looks)
     if form.json:
         print(json.dumps(content, indent=1, allow_nan=False))
         return
@@ -249,15 +249,19 @@ def _print(heading: Sequence[str], tables: Sequence[Table]) -> None:
         )
         for column in table.columns:
             name = column in ("task", "method", "comparison")
-            shown.add_column(column, justify="left" if name else "right", no_wrap=name)
+            shown.add_column(column, justify="left" if name else "right", min_width=10 if column == "verdict" else None)
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)
 
 
-def _write(out: Path, comparison: Comparison, tables: Sequence[Table], content: Mapping[str, Any]) -> None:
+def _write(
+    out: Path, comparison: Comparison, tables: Sequence[Table], content: Mapping[str, Any], looks: Looks | None
+) -> None:
     """Everything into a directory, which may hold an older comparison."""
     from relook.statistics import reports
+    from relook.statistics.comparison_plots import pictures
+    from relook.statistics.plots import save
 
     if out.exists() and not out.is_dir():
         raise WrongRequest(f"expected --out to be a directory; {out} is a file")
@@ -266,3 +270,5 @@ def _write(out: Path, comparison: Comparison, tables: Sequence[Table], content: 
     (out / "comparison.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "comparison.md").write_text(reports.markdown(heading, tables), encoding="utf-8")
     (out / "comparison.tex").write_text(reports.latex(heading, tables), encoding="utf-8")
+    for name, figure in pictures(comparison, looks):
+        save(figure, out / f"{name}.png")

@@ -5,27 +5,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-import polars as pl
 import tyro
 
 from relook.cli.options import output_file, parse
-from relook.cli.tables import setting_name
-from relook.errors import RelookError, WrongRequest
-from relook.runs.reading import Run
+from relook.errors import WrongRequest
+from relook.runs.reading import Run, named
 
 
 @dataclass
 class Form:
-    """Draw the learning curves of runs: a thin line for each seed, a thick one for their centre."""
+    """Draw learning curves of any runs: a thin line for each seed, a thick one for their centre, and a band."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run directories."""
-    value: Literal["evaluation", "training"] = "evaluation"
-    """Returns of the deterministic evaluation episodes, or of the training episodes."""
-    centre: Literal["mean", "iqm"] = "mean"
-    """The thick line: mean with its 95 % interval, or interquartile mean."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """[NAME=]RUN: run directories; runs of the same name are one."""
+    y: Annotated[str, tyro.conf.arg(metavar="NAME")] = "evaluation"
+    """evaluation (returns of deterministic episodes), stochastic-evaluation, or any metric, such as episode_return."""
+    x: Literal["steps", "updates", "time"] = "steps"
+    """Environment steps or updates of each agent, or seconds."""
+    group: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY…")] = ()
+    """A line for each value of these: run, algorithm, preset, task, seed, or hyper-parameters. By run and setting
+    unless said otherwise."""
+    facet: Annotated[str | None, tyro.conf.arg(metavar="KEY")] = None
+    """A panel for each value of this; for each task if there are several."""
+    centre: Literal["mean", "iqm", "none"] = "mean"
+    """The thick line: mean or interquartile mean of the seeds, or none."""
+    band: Literal["pointwise", "simultaneous", "none"] = "pointwise"
+    """95 % interval of the centre: at each step by itself, or for the whole curve at once (wider)."""
+    smooth: int = 1
+    """Draw means of this many points up to each; the axis says so."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png|.svg|.pdf")] = None
     """The picture; learning-curves.png in the first run's directory unless said otherwise."""
 
 
@@ -33,64 +41,37 @@ def run(arguments: Sequence[str]) -> None:
     form = parse(Form, "plot", arguments)
     if not form.runs:
         raise WrongRequest("expected at least one run directory; found none")
-    runs = [Run(path) for path in form.runs]
-    path = output_file(form.out or form.runs[0] / "learning-curves.png", "--out")
-    if path.suffix != ".png":
-        raise WrongRequest(f"expected --out to end in .png; found {path.name}")
+    if form.smooth < 1:
+        raise WrongRequest(f"expected --smooth of at least one point; found {form.smooth}")
+    if form.centre == "iqm" and form.band == "simultaneous":
+        raise WrongRequest("expected --band pointwise or none for an IQM; a simultaneous band is one of the mean")
+    opened = [(name or str(path), Run(path)) for name, path in map(named, form.runs)]
+    runs = [run for _, run in opened]
+    path = output_file(form.out or runs[0].path / "learning-curves.png", "--out")
 
-    from relook.statistics.plots import Curve, learning_curves
+    from relook.statistics import plots
+    from relook.statistics.lines import X_LABELS, differing, grouped, lines, y_label
 
-    curves: dict[str, Curve] = {}
-    branches: list[float] = []
-    several = len(runs) > 1
-    for shown in runs:
-        table = _table(shown, form.value)
-        if several and (ancestor := shown.record.get("ancestor")):  # a branch is drawn from where it branches off
-            before = table.filter(pl.col("steps") <= ancestor["at"])["steps"].max()
-            table = table.filter(pl.col("steps") >= (before or 0))
-            branches.append(float(ancestor["at"]))
-        for setting, group in table.group_by("setting", maintain_order=True):
-            wide = (
-                group.sort("agent")
-                .pivot("agent", index="steps", values="score")
-                .sort("steps")
-                .fill_null(strategy="forward")
-                .drop_nulls()
-            )
-            name = f"{shown.path}: {setting[0]}".rstrip(": ") if several else str(setting[0])
-            columns = [column for column in wide.columns if column != "steps"]
-            curves[name] = (wide["steps"].to_numpy().astype(np.float64), wide.select(columns).to_numpy())
-    environments = " and ".join(sorted({shown.environment_name for shown in runs}))
-    algorithms = " and ".join(sorted({shown.algorithm for shown in runs}))
-    episodes = runs[0].record["evaluate_episodes"]
-    label = (
-        f"return (mean of {episodes} deterministic episodes)"
-        if form.value == "evaluation"
-        else "return of training episodes (reward)"
-    )
-    learning_curves(
-        curves,
-        path,
-        title=f"{algorithms} on {environments}",
+    plots.check_suffix(path)
+    several = len({name for name, _ in opened}) > 1
+    # A branch is drawn from where it branches off.
+    since = {id(run): run.record.get("ancestor", {"at": 0})["at"] if several else 0 for run in runs}
+    found = [line for name, run in opened for line in lines(run, name, form.y, form.x, since[id(run)])]
+    facet = form.facet or ("task" if len({line.keys["task"] for line in found}) > 1 else None)
+    by = form.group or [*(["run"] if several else []), *differing(found)]
+    label, meaning = y_label(runs, form.y)
+    subject = " and ".join(sorted({run.algorithm for run in runs}))
+    if facet != "task":
+        subject += f" on {found[0].keys['task']}"
+    drawing = plots.Drawing(
+        title=f"{subject}\n{meaning}".strip(),
+        x_label=X_LABELS[form.x],
         y_label=label,
-        centre="IQM" if form.centre == "iqm" else "mean",
-        branches=branches,
+        centre=form.centre,
+        band=form.band,
+        smooth=form.smooth,
+        same_scale=facet != "task",
+        branches=[float(at) for at in since.values() if at and form.x == "steps"],
     )
+    plots.save(plots.learning_curves(grouped(found, by, facet), drawing), path)
     print(path)
-
-
-def _table(shown: Run, value: str) -> pl.DataFrame:
-    """Columns agent, steps, score, setting."""
-    if value == "evaluation":
-        frame = shown.evaluations
-        if frame.is_empty():
-            raise RelookError(f"{shown.path} holds no evaluations; draw --value training")
-        frame = frame.filter(pl.col("deterministic")).select("agent", "steps", score="mean_return")
-    else:
-        frame = shown.metrics
-        if frame.is_empty():
-            raise RelookError(f"{shown.path} holds no finished iteration yet")
-        frame = frame.select("agent", "steps", score="episode_return")
-    names = {agent.agent: setting_name(shown, agent.hyperparameters) for agent in shown.agents}
-    settings = pl.DataFrame({"agent": list(names), "setting": list(names.values())})
-    return frame.join(settings, on="agent", maintain_order="left")

@@ -284,6 +284,14 @@ class Run:
         return TrainedAgent(self, index, self.environment(env), self.actor_critic(actor_critic))
 
 
+def named(source: str) -> tuple[str | None, Path]:
+    """`[NAME=]PATH`: the name, if there is one, and the path."""
+    name, equals, place = source.partition("=")
+    if not equals or Path(source).exists():
+        return None, Path(source)
+    return name or None, Path(place)
+
+
 def named_actor_critic(name: str) -> Callable[..., Any]:
     """The function that the user names as `module:function`. Raises `WrongRequest` if there is none."""
     function = named_function(name, "actor-critic") if ":" in name else None

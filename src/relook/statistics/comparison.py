@@ -374,7 +374,8 @@ def _profiles(arms: Mapping[str, Arm], level: float) -> dict[str, tuple[Array, A
     if not arms:
         return {}
     runs = np.concatenate([arm.scores.runs for arm in arms.values()])
-    levels = np.linspace(runs.min(), runs.max(), 101)
+    room = 0.02 * (runs.max() - runs.min())
+    levels = np.linspace(runs.min() - room, runs.max() + room, 101)
     return {m: (levels, arm.scores.profile(levels), *arm.scores.profile_band(levels, level)) for m, arm in arms.items()}
 
 

@@ -129,8 +129,12 @@ def _per_task(comparison: Comparison) -> Table:
 
 def _differences(title: str, rows: Sequence[tuple[str, Difference]], note: str) -> Iterator[Table]:
     """How large the differences are, and what the tests say."""
-    names = [[*([task] if task else []), f"{d.first} \N{MINUS SIGN} {d.second}"] for task, d in rows]
-    columns = [*(["task"] if rows[0][0] else []), "comparison"]
+    pairs = [f"{d.first} \N{MINUS SIGN} {d.second}" for _, d in rows]
+    names, columns = [[pair] for pair in pairs], ["comparison"]
+    if rows[0][0]:
+        names, columns = [[task, pair] for (task, _), pair in zip(rows, pairs, strict=True)], ["task", "comparison"]
+        if len(set(pairs)) == 1:  # said once
+            names, columns, title = [[task] for task, _ in rows], ["task"], f"{title}: {pairs[0]}"
     sizes = [
         [
             with_interval(d.simultaneous or d.mean),
@@ -148,7 +152,7 @@ def _differences(title: str, rows: Sequence[tuple[str, Difference]], note: str) 
     yield Table(title, [*columns, *shown], [[*who, *found] for who, found in zip(names, sizes, strict=True)], note)
     tests = [[p_text(d.p_welch), p_text(d.p_ranks), p_text(d.adjusted), d.verdict or "none"] for _, d in rows]
     yield Table(
-        f"Tests of the {title.lower()}",
+        f"Tests of the d{title[1:]}",
         [*columns, "p Welch", "p ranks", "adjusted p", "verdict"],
         [[*who, *found] for who, found in zip(names, tests, strict=True)],
         f"adjusted over {len(rows)} comparisons" if len(rows) > 1 else "",
