@@ -37,6 +37,7 @@ bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-
 	$(BIN)/python -m benchmarks.planted_bugs
 	$(BIN)/python -m benchmarks.kills
 	$(BIN)/python -m benchmarks.surviving
+	$(BIN)/python -m benchmarks.statistics
 
 clean:                ## remove the environment and caches; runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

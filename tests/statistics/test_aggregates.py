@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from public_scores import atari
 from relook.statistics.aggregates import Scores, iqm, mean_interval
+from statistics_support import public_atari as atari
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from public_scores import atari
 from relook.statistics import significance
 from relook.statistics.aggregates import Estimate, Scores, around
 from relook.statistics.significance import Verdict
+from statistics_support import public_atari as atari
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(1, 1, 7), RNG.normal(0, 3, 10)

@@ -249,7 +249,9 @@ def _print(heading: Sequence[str], tables: Sequence[Table]) -> None:
         )
         for column in table.columns:
             name = column in ("task", "method", "comparison")
-            shown.add_column(column, justify="left" if name else "right", min_width=10 if column == "verdict" else None)
+            shown.add_column(
+                column, justify="left" if name else "right", no_wrap=column in ("task", "method", "verdict")
+            )
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)
