@@ -1,9 +1,9 @@
 """Does a full replay take the memory that was announced? `python -m benchmarks.replay_memory`
 
 Ten agents of SAC on HalfCheetah-v5 fill a million transitions each, and then learn from them; the same training with a
-replay of a thousand tells what everything else takes. What the updates need besides is hundreds of MiB, of which more or
-less lies in memory that was free before: two equal trainings differ by up to a hundred. So it is also told by how much
-the processes grew while the replay filled from a twentieth to the end and nothing was learned yet, which is the replay
+replay of a thousand tells what everything else takes. What the updates need besides is hundreds of MiB, more or less of
+it in memory that was free before: two equal trainings differ by up to a hundred. So it is also told by how much the
+processes grew while the replay filled from a twentieth to the end and nothing was learned yet, which is the replay
 alone. Writes results/replay_memory.md.
 """
 
