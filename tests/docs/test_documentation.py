@@ -12,6 +12,8 @@ from relook.cli import fork
 from relook.cli.main import VERBS, main
 from relook.cli.options import parse
 from relook.cli.train import form_for
+from relook.exports import FORMATS
+from relook.runs.tidy import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 WHERE = (ROOT / "docs" / "where-is-it.md").read_text(encoding="utf-8")
@@ -114,3 +116,10 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
     assert "action" in names
+
+
+def test_the_tidy_tables_columns_are_described() -> None:
+    said = (ROOT / "docs" / "records-out.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | {meaning} |" for name, (_, meaning) in COLUMNS.items()]
+    assert re.findall(r"\| `.*", said) == rows
+    assert [*FORMATS] == re.findall(r"--to (\w+)", f"--to parquet {said}")
