@@ -1,7 +1,8 @@
 """Public raw scores that stay out of this project, because their licences differ.
 
 Set RELOOK_PUBLIC_SCORES to a folder with atari100k/SPR.json, DrQ(eps).json, RANDOM.json and HUMAN.json (from
-eloialonso/iris, results/data).
+eloialonso/iris, results/data), and halfcheetah/SAC.txt and TD3.txt (sac_hc_final_perfs.txt and td3_hc_final_perfs.txt
+from ccolas/rl_stats, data).
 """
 
 import json
@@ -23,3 +24,13 @@ def atari(method: str, seeds: int | None = None) -> list[NDArray[np.float64]]:
         raise Missing(str(__doc__))
     runs, low, high = (json.loads((folder / f"{name}.json").read_text()) for name in (method, "RANDOM", "HUMAN"))
     return [(np.array(runs[game][:seeds]) - low[game][0]) / (high[game][0] - low[game][0]) for game in sorted(runs)]
+
+
+def halfcheetah(method: str) -> NDArray[np.float64]:
+    """Final returns of almost two hundred seeds of Spinning Up's SAC or TD3. Raises `Missing` where they are not."""
+    path = Path(os.environ.get("RELOOK_PUBLIC_SCORES", "")) / "halfcheetah" / f"{method}.txt"
+    if not path.is_file():
+        raise Missing(str(__doc__))
+    scores: NDArray[np.float64] = np.array([float(word) for word in path.read_text().split()])
+    finite: NDArray[np.float64] = scores[np.isfinite(scores)]
+    return finite

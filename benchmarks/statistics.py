@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.public_scores import atari
+from benchmarks.public_scores import atari, halfcheetah
 from relook.statistics import significance
 from relook.statistics.aggregates import AGGREGATES, Scores, mean_interval
 from relook.statistics.sequential import Plan, look, welch_power
@@ -130,39 +130,51 @@ def coverage() -> Iterator[Figure]:
 
 
 def tests() -> Iterator[Figure]:
-    """On normal scores, where the truth is known in closed form, and on games without a difference."""
+    """On normal scores, where the truth is known in closed form, and on seeds of SAC and TD3."""
     rng = np.random.default_rng(0)
-    population = atari("SPR")
+    sac, td3 = halfcheetah("SAC"), halfcheetah("TD3")
     for seeds in (3, 5, 10, 20):
         for shift, what in ((0.0, "errs"), (0.93, "finds 0.93 standard deviations")):
-            welch, ranks, bootstrap = [], [], []
-            for _ in range(2 * REPETITIONS):
-                a, b = Scores([rng.normal(shift, 1, seeds)]), Scores([rng.normal(0, 1, seeds)])
-                welch.append(significance.p_value(significance.mean_difference(a, b)) < 0.05)
-                ranks.append(significance.mann_whitney(a, b) < 0.05)
-                chosen = rng.integers(seeds, size=(2, 300, seeds))
-                gaps = a.tasks[0][chosen[0]].mean(1) - b.tasks[0][chosen[1]].mean(1)
-                low, high = np.quantile(gaps, [0.025, 0.975])
-                bootstrap.append(not low <= 0 <= high)
+            samples = ((rng.normal(shift, 1, seeds), rng.normal(0, 1, seeds)) for _ in range(2 * REPETITIONS))
+            found = judged(samples, rng)
+            # Welch's test is conservative for few seeds; otherwise its size is α, and its power the noncentral t's.
             exact = welch_power(seeds, 1.0, shift) if shift else 0.05
-            closed = "noncentral t (Welch's test is a little below it)" if shift else "α, an upper limit"
-            expected = exact if seeds > 5 or shift == 0 else None
-            if shift == 0 and seeds < 10:
-                expected = None  # Welch's test is conservative there
-            yield share("tests", f"Welch {what}, {seeds} seeds, normal", welch, expected, closed)
-            impossible = 0.0 if seeds == 3 else None
-            yield share("tests", f"exact rank test {what}, {seeds} seeds, normal", ranks, impossible, "2/20 > 0.05")
-            yield share(
-                "tests", f"bootstrap interval of the difference {what}, {seeds} seeds, normal", bootstrap, None, ""
-            )
-        hits: dict[str, list[bool]] = {"Welch": [], "exact rank test": []}
-        for i in range(REPETITIONS):
-            game = population[i % len(population)]
-            a, b = (Scores([game[rng.integers(len(game), size=seeds)]]) for _ in range(2))
-            hits["Welch"].append(significance.p_value(significance.mean_difference(a, b)) < 0.05)
-            hits["exact rank test"].append(significance.mann_whitney(a, b) < 0.05)
-        for name, found in hits.items():
-            yield share("tests", f"{name} errs, {seeds} seeds, games against themselves", found, None, "")
+            expected = {"Welch": exact if seeds > 5 else None, "exact rank test": 0.0 if seeds == 3 else None}
+            for name, hits in found.items():
+                closed = "2/20 > 0.05" if name == "exact rank test" else "α" if not shift else "noncentral t"
+                yield share("tests", f"{name} {what}, {seeds} seeds, normal", hits, expected.get(name), closed)
+        for other, what, known in ((sac, "errs: SAC against itself", SIZE), (td3, "finds SAC against TD3", POWER)):
+            several = (tuple(p[rng.integers(len(p), size=seeds)] for p in (sac, other)) for _ in range(2 * REPETITIONS))
+            for name, hits in judged(several, rng).items():
+                yield share("tests", f"{name} {what}, {seeds} seeds", hits, known[name].get(seeds), SIMULATED)
+
+
+BOOTSTRAP = "percentile bootstrap of the difference"
+SIZE: dict[str, dict[int, float]] = {
+    "Welch": {3: 0.02, 5: 0.02, 10: 0.02, 20: 0.03},
+    "exact rank test": {3: 0.0, 5: 0.03, 10: 0.04, 20: 0.05},
+    BOOTSTRAP: {3: 0.20, 5: 0.13, 10: 0.10, 20: 0.09},
+}
+"""How often tests of SAC against itself err, by the number of seeds."""
+POWER: dict[str, dict[int, float]] = {
+    "Welch": {3: 0.12, 5: 0.31, 10: 0.65, 20: 0.83},
+    "exact rank test": {3: 0.0, 5: 0.37, 10: 0.79, 20: 0.98},
+    BOOTSTRAP: {},
+}
+"""How often they find that SAC is better than TD3."""
+
+
+def judged(samples: Iterable[tuple[Array, ...]], rng: np.random.Generator) -> dict[str, list[bool]]:
+    """Whether each test calls two samples different."""
+    found: dict[str, list[bool]] = {name: [] for name in SIZE}
+    for x, y in samples:
+        a, b = Scores([x]), Scores([y])
+        found["Welch"].append(significance.p_value(significance.mean_difference(a, b)) < 0.05)
+        found["exact rank test"].append(significance.mann_whitney(a, b) < 0.05)
+        chosen = rng.integers(len(x), size=(2, 1000, len(x)))
+        low, high = np.quantile(x[chosen[0]].mean(1) - y[chosen[1]].mean(1), [0.025, 0.975])
+        found[BOOTSTRAP].append(not low <= 0 <= high)
+    return found
 
 
 def looks() -> Iterator[Figure]:
@@ -179,7 +191,16 @@ def looks() -> Iterator[Figure]:
         mean, error = float(np.mean(seeds)), float(np.std(seeds) / len(seeds) ** 0.5)
         wanted = 5.4 if other is drq else None
         yield Figure("looks", f"{what}: seeds of each method until it ended", mean, error, wanted, SIMULATED)
+    sac, td3 = halfcheetah("SAC"), halfcheetah("TD3")
     plan = Plan(looks=4, seeds_per_look=5)
+    cases = ((td3, "errs: TD3 against itself", 0.043, None), (sac, "finds SAC against TD3", 0.86, 12.6))
+    for first, what, expected, wanted in cases:
+        arms = ([[p[rng.integers(len(p), size=20)]] for p in (first, td3)] for _ in range(REPETITIONS))
+        ends = [look(x, y, plan, paths=1000).decided for x, y in arms]
+        yield share("looks", f"{what}, 4 looks of 5 seeds", [end is not None for end in ends], expected, SIMULATED)
+        seeds = [5 * (end or 4) for end in ends]
+        mean, error = float(np.mean(seeds)), float(np.std(seeds) / len(seeds) ** 0.5)
+        yield Figure("looks", f"{what}: seeds of each method until it ended", mean, error, wanted, SIMULATED)
     for spending in ("linear", "late"):
         plan = Plan(looks=4, seeds_per_look=5, spending=spending)
         for shape, sample in SHAPES.items():

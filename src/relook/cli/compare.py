@@ -32,25 +32,25 @@ class Form:
     task, seed and score (and step, status, phase, …: see docs/comparing.md).
     """
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN…")]
     """[NAME=]RUN or [NAME=]TABLE; runs of the same name are one method."""
-    methods: tuple[str, ...] = ()
+    methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME…")] = ()
     """Only these methods, by their exact names."""
-    tasks: tuple[str, ...] = ()
+    tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME…")] = ()
     """Only these tasks, by their exact names."""
-    baseline: str | None = None
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """The method that the others are compared with; the first unless said otherwise."""
-    delta: float | None = None
+    delta: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """δ, the smallest difference that matters, in units of the score. Without it there is no verdict."""
     score: Annotated[str, tyro.conf.arg(metavar="{final,auc}")] = "final"
     """final: the mean of the last evaluations; auc: the mean over training."""
     last: int = 1
     """How many last evaluations the final score is the mean of."""
-    steps: float | None = None
+    steps: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Compare at this step."""
     mode: Literal["deterministic", "stochastic"] = "deterministic"
     """Which evaluations of runs count."""
-    failed_score: float | None = None
+    failed_score: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """What a training that failed scores; what it had reached unless said otherwise."""
     reference: Annotated[str | None, tyro.conf.arg(metavar="none|FILE.toml")] = None
     """Reference scores that put tasks on one scale: ours for several tasks, none for a single one."""
@@ -64,24 +64,24 @@ class Form:
     """Bootstrap intervals: corrected for few seeds, or plain percentiles."""
     paired: bool = False
     """Compare seeds of the same number with each other."""
-    reach: float | None = None
+    reach: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Time the steps until this return is reached."""
     plan: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
     """Look while seeds are being added: the plan is written at the first look and holds for all later ones."""
-    looks: int | None = None
+    looks: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
     """K, the most looks of a new plan."""
-    seeds_per_look: int | None = None
+    seeds_per_look: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """n, new seeds of each method and task at every look of a new plan."""
     statistic: Literal["mean", "rank"] | None = None
     """Of a new plan: differences of scores (unless said otherwise), or of their ranks."""
     spending: Literal["linear", "late"] | None = None
     """Of a new plan: α is spent evenly (unless said otherwise), or late."""
-    allow: tuple[str, ...] = ()
+    allow: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WHAT…")] = ()
     """Compare in spite of: phases, tuning, configurations, budgets, time-limit, evaluation-mode, reward-scaling,
     env-versions, late-plan."""
     json: bool = False
     """Print JSON for programs."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIRECTORY")] = None
     """A directory for the comparison as JSON, Markdown, LaTeX and pictures."""
 
 

@@ -18,7 +18,7 @@ from relook.runs.reading import Run
 class Form:
     """Write what runs hold for other tools: a tidy table, TensorBoard, Weights & Biases, MLflow or trackio."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN…")]
     """Run directories."""
     out: Annotated[Path, tyro.conf.arg(metavar="PATH")]
     """Where to: a new file for parquet, a new directory for the others."""

@@ -16,7 +16,7 @@ from relook.runs.reading import Run, named
 class Form:
     """Draw learning curves of any runs: a thin line for each seed, a thick one for their centre, and a band."""
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN…")]
     """[NAME=]RUN: run directories; runs of the same name are one."""
     y: Annotated[str, tyro.conf.arg(metavar="NAME")] = "evaluation"
     """evaluation (returns of deterministic episodes), stochastic-evaluation, or any metric, such as episode_return."""

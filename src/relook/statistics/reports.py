@@ -215,7 +215,8 @@ def sequential_table(plan: Plan, paths: Sequence[tuple[str, str, Path]]) -> Tabl
         ["comparison", "look", "seeds of each", "T", "boundary", ""],
         rows,
         f"decided where |T| is beyond the boundary; α = {plan.alpha:g} over all looks and comparisons, {plan.spending} "
-        f"spending; the null is that seeds of both methods are exchangeable",
+        f"spending; the null is that seeds of both methods are exchangeable; what is decided "
+        f"early tends to look larger than it is",
     )
 
 
