@@ -16,6 +16,7 @@ from relook.envs import EnvironmentSpec
 from relook.population import single_threaded
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
+from relook.workers import Task
 
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
 TINY += " --checkpoint-every 128"
@@ -81,8 +82,12 @@ def train_here() -> Callable[..., Run]:
 def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units are carried out in this process: few tests start workers, because each takes seconds to start."""
 
-    def here(run: Run, units: Sequence[int], spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
-        recorded = run.record["actor_critic"]  # what a worker is told in words
-        training._carry_out_here(run, units, spec, watch, run.actor_critic(recorded["name"]) if recorded else None)
+    def here(tasks: Sequence[Task], workers: int, watch: Callable[[], None]) -> None:
+        for task in tasks:
+            recorded = task.run.record["actor_critic"]  # what a worker is told in words
+            networks = task.run.actor_critic(recorded["name"]) if recorded else None
+            training._carry_out_here(task.run, [task.unit], task.spec, watch, networks)
+            if "interrupted" in task.run.unit_events(task.unit):
+                break
 
-    monkeypatch.setattr(training, "_carry_out", here)
+    monkeypatch.setattr(training, "in_processes", here)

@@ -2,16 +2,10 @@
 
 import itertools
 import json
-import os
 import platform
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -29,11 +23,12 @@ from relook.importing import name_of
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, check_change, names, planned
 from relook.runs import checkpoints, segments
-from relook.runs.files import LineWriter, lock, no_link, number, plain, write_whole
+from relook.runs.files import lock, number, plain, write_whole
 from relook.runs.metrics import COMMON
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
 from relook.runs.unit import LOGS, settle, whole_iterations
 from relook.runs.work import Work
+from relook.workers import Task, available_cores, in_processes, record_failure
 
 VERSIONS = ("relook", "torch", "numpy", "gymnasium", "mujoco", "safetensors")
 
@@ -230,11 +225,6 @@ def _shares(items: list[int], pieces: int) -> list[list[int]]:
     return [items[end - size - (i < larger) : end] for i, end in enumerate(ends)]
 
 
-def available_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -346,19 +336,8 @@ def work(run: Run, unit: int, spec: EnvironmentSpec, actor_critic: Callable[...,
     try:
         algorithm(run.algorithm).train(read_work(run, unit, spec), **networks)
     except Exception as error:
-        _record_failure(run, unit, f"{type(error).__name__}: {error}")
+        record_failure(run, unit, f"{type(error).__name__}: {error}")
         raise
-
-
-def _record_failure(run: Run, unit: int, message: str) -> None:
-    directory = run.unit_directory(unit)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        events = LineWriter(directory / "events.jsonl")
-        events.write([{"event": "failed", "error": message}])
-        events.close()
-    except OSError as error:  # a full disk, for which reason it may have failed too
-        print(f"relook: unit {unit} failed: {message}; nor can this be written down: {error}", file=sys.stderr)
 
 
 def carry_out(
@@ -380,7 +359,7 @@ def carry_out(
     if spec.function is not None or actor_critic is not None:
         cause = _carry_out_here(run, units, spec, watch, actor_critic)
     else:
-        _carry_out(run, units, spec, workers, watch)
+        in_processes([Task(run, unit, spec) for unit in units], workers, watch)
     watch()
     events = {unit: run.unit_events(unit) for unit in run.units}
     failed = [unit for unit in run.units if "failed" in events[unit]]
@@ -419,97 +398,6 @@ def _carry_out_here(
         if "interrupted" in run.unit_events(unit):
             break
     return cause
-
-
-def _carry_out(run: Run, units: Sequence[int], spec: EnvironmentSpec, workers: int, watch: Callable[[], None]) -> None:
-    """Units in processes of their own. A process that dies without saying why is recorded as a failure."""
-    waiting, running = deque(units), dict[int, subprocess.Popen[bytes]]()
-    threads = max(1, min(workers, available_cores()) // max(1, len(units)))  # cores that would have no unit
-    interrupted = False
-    try:
-        with _stop_signals_as_interrupts():
-            while waiting or running:
-                try:
-                    while waiting and len(running) < workers:
-                        unit = waiting.popleft()
-                        running[unit] = _start_worker(run, unit, spec, threads)
-                    time.sleep(0.1)
-                    watch()
-                    for unit, process in list(running.items()):
-                        if process.poll() is not None:
-                            del running[unit]
-                            dead = process.returncode and "failed" not in run.unit_events(unit)
-                            if dead and not interrupted:  # an interrupt may come before a worker listens to it
-                                _record_failure(run, unit, f"the worker {_end(process.returncode)}")
-                except KeyboardInterrupt:
-                    if interrupted:
-                        raise
-                    interrupted = True
-                    print("relook: ending after the iteration; once more to stop at once", file=sys.stderr)
-                    waiting.clear()
-                    _interrupt(run, running)
-    finally:
-        for process in running.values():
-            process.kill()
-        for process in running.values():
-            process.wait()
-
-
-def _interrupt(run: Run, running: dict[int, subprocess.Popen[bytes]]) -> None:
-    """Ask workers that train to end, and stop those that have not begun."""
-    for unit, process in list(running.items()):
-        if "networks" in run.unit_events(unit):
-            process.send_signal(signal.SIGINT)
-        else:
-            process.kill()
-            process.wait()
-            del running[unit]
-
-
-@contextmanager
-def _stop_signals_as_interrupts() -> Iterator[None]:
-    """Let the polite request to end (SIGTERM) and a closed terminal (SIGHUP) do what Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in kinds}
-    try:
-        yield
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-
-def _end(returncode: int) -> str:
-    """How a process ended, in words."""
-    if returncode > 0:
-        return f"ended with status {returncode}"
-    name = signal.Signals(-returncode).name
-    hint = "; by somebody, or because the machine ran out of memory" if name == "SIGKILL" else ""
-    return f"was killed by {name}{hint}"
-
-
-def _start_worker(run: Run, unit: int, spec: EnvironmentSpec, threads: int) -> subprocess.Popen[bytes]:
-    directory = run.unit_directory(unit)
-    directory.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "relook.cli", "work", str(run.path), str(unit)]
-    command += ["--env", spec.name] if spec.imports_code else []
-    command += ["--threads", str(threads)] if threads > 1 else []
-    networks = run.record["actor_critic"]
-    command += ["--actor-critic", networks["name"]] if networks else []
-    # What this process can import, its workers can; and one thread each, for numpy's libraries too.
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    with no_link(directory / "worker.log").open("ab") as log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            process_group=0,  # a Ctrl-C reaches this process alone, which tells its workers
-        )
 
 
 def resume(

@@ -22,8 +22,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "algorithms": LOWER,
     "statistics": ("errors", "runs"),
     "exports": ("errors", "runs"),
-    "training": (*LOWER, "algorithms"),
-    "cli": (*LOWER, "algorithms", "statistics", "exports", "training"),
+    "workers": ("errors", "envs", "runs"),
+    "training": (*LOWER, "algorithms", "workers"),
+    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training"),
     "__init__": ("runs", "algorithms", "training"),
 }
 """What a room may import besides itself and libraries."""

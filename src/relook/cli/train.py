@@ -89,7 +89,8 @@ def run(arguments: Sequence[str]) -> None:
 
     from relook.cli.progress import showing
     from relook.envs import EnvironmentSpec
-    from relook.training import Request, available_cores, carry_out, planned_steps, prepare
+    from relook.training import Request, carry_out, planned_steps, prepare
+    from relook.workers import available_cores
 
     spec = EnvironmentSpec(form.env, environment_arguments(form.env_arg), form.max_episode_steps, form.reset_seed)
     if form.preset is not None:
