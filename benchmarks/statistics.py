@@ -196,7 +196,7 @@ def looks() -> Iterator[Figure]:
     cases = ((td3, "errs: TD3 against itself", 0.043, None), (sac, "finds SAC against TD3", 0.86, 12.6))
     for first, what, expected, wanted in cases:
         arms = ([[p[rng.integers(len(p), size=20)]] for p in (first, td3)] for _ in range(REPETITIONS))
-        ends = [look(x, y, plan, paths=1000).decided for x, y in arms]
+        ends = [look(x, y, plan).decided for x, y in arms]
         yield share("looks", f"{what}, 4 looks of 5 seeds", [end is not None for end in ends], expected, SIMULATED)
         seeds = [5 * (end or 4) for end in ends]
         mean, error = float(np.mean(seeds)), float(np.std(seeds) / len(seeds) ** 0.5)
@@ -204,7 +204,7 @@ def looks() -> Iterator[Figure]:
     for spending in ("linear", "late"):
         plan = Plan(looks=4, seeds_per_look=5, spending=spending)
         for shape, sample in SHAPES.items():
-            ends = [look([sample(rng, 20)], [sample(rng, 20)], plan, paths=1000).decided for _ in range(REPETITIONS)]
+            ends = [look([sample(rng, 20)], [sample(rng, 20)], plan).decided for _ in range(REPETITIONS)]
             hits = [end is not None for end in ends]
             yield share(
                 "looks", f"errs: 4 looks of 5 seeds, {shape}, {spending} spending", hits, None, "at most α = 0.05"

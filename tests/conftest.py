@@ -13,6 +13,7 @@ import torch
 from relook import training
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
+from relook.experiments import cost, engine
 from relook.population import single_threaded
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
@@ -90,4 +91,5 @@ def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
             if "interrupted" in task.run.unit_events(task.unit):
                 break
 
-    monkeypatch.setattr(training, "in_processes", here)
+    for place in (training, engine, cost):
+        monkeypatch.setattr(place, "in_processes", here)

@@ -419,7 +419,7 @@ def resume(
     workers = available_cores() if workers is None else workers
     make = networks if callable(actor_critic) else None
     if "pending" in run.record:  # a fork: first to where it branches off
-        if _settled(run, run.units, spec) < int(run.record["pending"]["at"]):
+        if settled(run, run.units, spec) < int(run.record["pending"]["at"]):
             carry_out(run, spec, workers, watch, make)
         run = _branched(run)
     units = [unit for unit in run.units if "finished" not in run.unit_events(unit)]
@@ -430,7 +430,7 @@ def resume(
         units = run.units
     if not units:
         raise WrongRequest(f"{run.path} has ended at its {run.steps:,} steps; for more of them: --steps M")
-    _settled(run, units, spec)
+    settled(run, units, spec)
     watch()  # what is cut off is not waited for
     if steps is not None and steps != run.steps:
         horizons = [*run.record.get("horizons", []), run.steps]
@@ -440,7 +440,7 @@ def resume(
     return Run(run.path)
 
 
-def _settled(run: Run, units: Sequence[int], spec: EnvironmentSpec) -> int:
+def settled(run: Run, units: Sequence[int], spec: EnvironmentSpec) -> int:
     """Bring the files of these units to their newest checkpoints; returns the steps that all of them have made."""
     made = []
     for unit in units:

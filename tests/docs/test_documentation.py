@@ -1,14 +1,16 @@
 """The documentation names only what exists, and its examples run."""
 
 import re
+import shlex
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 from docs.generate import PAGES as PAGES_MADE
 
 from relook.algorithms import algorithm
-from relook.cli import fork
+from relook.cli import fork, grid
 from relook.cli.main import VERBS, main
 from relook.cli.options import parse
 from relook.cli.train import form_for
@@ -84,20 +86,26 @@ def test_links_lead_to_files(page: str) -> None:
 
 def commands() -> list[str]:
     """All `relook …` command lines of the pages, without comments."""
-    lines = [line for page in PAGES for line in (ROOT / page).read_text(encoding="utf-8").splitlines()]
+    texts = [(ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES]
+    lines = [line for text in texts for line in text.splitlines()]
     found = [line.split("#")[0].strip().removeprefix("$ ") for line in lines]
     return sorted({line for line in found if re.match(r"relook [a-z]", line)})
 
 
 @pytest.mark.parametrize("command", commands())
 def test_commands_in_the_pages_are_understood(command: str) -> None:
-    verb, *words = command.split()[1:]
+    verb, *words = shlex.split(command)[1:]
     assert verb in VERBS
     if "--help" in words:
         with pytest.raises(SystemExit, match="0"):
             main(command.split()[1:])
     elif verb == "train":
         parse(form_for(algorithm(words[0])), "train", words[1:])
+    elif verb == "grid" and not words[0].endswith(".toml"):
+        names = list(takewhile(lambda word: not word.startswith("-"), words))
+        parse(grid.form_for(names), "grid", words[len(names) :])
+    elif verb == "grid":
+        parse(grid.FileForm, "grid", words)
     elif verb == "fork":
         parse(fork.form_for(algorithm("ppo")), "fork", words)
     else:

@@ -24,7 +24,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "exports": ("errors", "runs"),
     "workers": ("errors", "envs", "runs"),
     "training": (*LOWER, "algorithms", "workers"),
-    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training"),
+    "experiments": (*LOWER, "algorithms", "workers", "training"),
+    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training", "experiments"),
     "__init__": ("runs", "algorithms", "training"),
 }
 """What a room may import besides itself and libraries."""

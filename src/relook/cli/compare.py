@@ -33,7 +33,7 @@ class Form:
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN…")]
-    """[NAME=]RUN or [NAME=]TABLE; runs of the same name are one method."""
+    """[NAME=]RUN, a grid, or [NAME=]TABLE; runs of the same name are one method."""
     methods: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME…")] = ()
     """Only these methods, by their exact names."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME…")] = ()

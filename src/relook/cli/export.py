@@ -11,7 +11,7 @@ import tyro
 from relook.cli.options import output_file, parse
 from relook.errors import WrongRequest
 from relook.exports import FORMATS
-from relook.runs.reading import Run
+from relook.runs.reading import opened
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Form:
     """Write what runs hold for other tools: a tidy table, TensorBoard, Weights & Biases, MLflow or trackio."""
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN…")]
-    """Run directories."""
+    """Directories of runs, or of grids."""
     out: Annotated[Path, tyro.conf.arg(metavar="PATH")]
     """Where to: a new file for parquet, a new directory for the others."""
     to: Literal["parquet", "tensorboard", "wandb", "mlflow", "trackio"] = "parquet"
@@ -30,8 +30,8 @@ def run(arguments: Sequence[str]) -> None:
     form = parse(Form, "export", arguments)
     if not form.runs:
         raise WrongRequest("expected at least one run directory; found none")
-    runs = [Run(path) for path in form.runs]
-    names = [path.resolve().name for path in form.runs]
+    runs = [run for path in form.runs for run in opened(path)]
+    names = [run.path.resolve().name for run in runs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise WrongRequest(f"expected runs whose directories have different names; found {twice[0]} twice")
     out = output_file(form.out, "--out")

@@ -9,7 +9,7 @@ import tyro
 
 from relook.cli.options import output_file, parse
 from relook.errors import WrongRequest
-from relook.runs.reading import Run, named
+from relook.runs.reading import named, opened
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Form:
     """Draw learning curves of any runs: a thin line for each seed, a thick one for their centre, and a band."""
 
     runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN…")]
-    """[NAME=]RUN: run directories; runs of the same name are one."""
+    """[NAME=]RUN: directories of runs, or of grids; runs of the same name are one."""
     y: Annotated[str, tyro.conf.arg(metavar="NAME")] = "evaluation"
     """evaluation (returns of deterministic episodes), stochastic-evaluation, or any metric, such as episode_return."""
     x: Literal["steps", "updates", "time"] = "steps"
@@ -45,18 +45,18 @@ def run(arguments: Sequence[str]) -> None:
         raise WrongRequest(f"expected --smooth of at least one point; found {form.smooth}")
     if form.centre == "iqm" and form.band == "simultaneous":
         raise WrongRequest("expected --band pointwise or none for an IQM; a simultaneous band is one of the mean")
-    opened = [(name or str(path), Run(path)) for name, path in map(named, form.runs)]
-    runs = [run for _, run in opened]
+    there = [(name or str(run.path), run) for name, path in map(named, form.runs) for run in opened(path)]
+    runs = [run for _, run in there]
     path = output_file(form.out or runs[0].path / "learning-curves.png", "--out")
 
     from relook.statistics import plots
     from relook.statistics.lines import X_LABELS, differing, grouped, lines, y_label
 
     plots.check_suffix(path)
-    several = len({name for name, _ in opened}) > 1
+    several = len({name for name, _ in there}) > 1
     # A branch is drawn from where it branches off.
     since = {id(run): run.record.get("ancestor", {"at": 0})["at"] if several else 0 for run in runs}
-    found = [line for name, run in opened for line in lines(run, name, form.y, form.x, since[id(run)])]
+    found = [line for name, run in there for line in lines(run, name, form.y, form.x, since[id(run)])]
     facet = form.facet or ("task" if len({line.keys["task"] for line in found}) > 1 else None)
     by = form.group or [*(["run"] if several else []), *differing(found)]
     label, meaning = y_label(runs, form.y)

@@ -21,7 +21,7 @@ from relook.runs.files import number
 from relook.runs.reading import Run
 
 
-class _Tail:
+class Tail:
     """The new whole lines of a growing file, which may be cut before it grows again."""
 
     def __init__(self, path: Path) -> None:
@@ -49,8 +49,8 @@ class Progress:
         self._run = run
         self._steps = {agent.agent: 0 for agent in run.agents}
         self._returns: dict[int, float] = {}
-        self._metrics = [_Tail(run.unit_directory(unit) / "metrics.jsonl") for unit in run.units]
-        self._events = {unit: _Tail(run.unit_directory(unit) / "events.jsonl") for unit in run.units}
+        self._metrics = [Tail(run.unit_directory(unit) / "metrics.jsonl") for unit in run.units]
+        self._events = {unit: Tail(run.unit_directory(unit) / "events.jsonl") for unit in run.units}
         self._notes: Counter[str] = Counter()
         self._began: float | None = None
         self._before = 0

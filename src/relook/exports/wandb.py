@@ -29,4 +29,5 @@ def write(runs: Sequence[Run], out: Path) -> str:
             for step, elapsed, numbers in history.points:
                 written.log({"step": step, "elapsed": elapsed, **numbers})
             written.finish()
+    wandb.teardown()  # the process that writes the files ends, and they are whole
     return f"wandb sync {out / 'wandb' / 'offline-run-*'}"

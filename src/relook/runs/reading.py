@@ -284,6 +284,20 @@ class Run:
         return TrainedAgent(self, index, self.environment(env), self.actor_critic(actor_critic))
 
 
+GRID = "grid.json"
+"""The record of a grid, beside the directories of its runs."""
+
+
+def opened(path: Path) -> list[Run]:
+    """The run in a directory, or all runs of a grid that lies there. Raises `WrongRequest` for anything else."""
+    if not (path / GRID).is_file():
+        return [Run(path)]
+    found = [Run(record.parent) for record in sorted(path.glob("*/run.json"))]
+    if not found:
+        raise WrongRequest(f"expected runs in the grid {path}; found none yet")
+    return found
+
+
 def named(source: str) -> tuple[str | None, Path]:
     """`[NAME=]PATH`: the name, if there is one, and the path."""
     name, equals, place = source.partition("=")

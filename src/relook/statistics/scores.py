@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from relook.errors import WrongRequest
-from relook.runs.reading import Run, named
+from relook.runs.reading import Run, named, opened
 from relook.runs.tidy import configuration, method_name, phase, task_name, time_limit
 from relook.statistics.aggregates import Array
 from relook.statistics.curves import Curve, area
@@ -281,10 +281,10 @@ def _episodes(cell: Any, who: str, path: Path) -> Array:
 
 
 def read(source: str, mode: str = "deterministic") -> list[Training]:
-    """The trainings of `[NAME=]RUN`, or of a tidy table."""
+    """The trainings of `[NAME=]RUN`, of a grid, or of a tidy table."""
     name, path = named(source)
     if path.is_dir():
-        return of_run(Run(path), name, mode)
+        return [training for run in opened(path) for training in of_run(run, name, mode)]
     trainings = of_table(path, mode)
     if name and len({training.method for training in trainings}) > 1:
         raise WrongRequest(f"expected one method in {path}, to be called {name}; found several")

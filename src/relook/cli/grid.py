@@ -1,0 +1,262 @@
+"""`relook grid ALGORITHM… --env ID…`, or a TOML file."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, make_dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import numpy as np
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from relook.algorithms import ALGORITHMS, algorithm
+from relook.cli.options import environment_arguments, parse, sizes
+from relook.cli.progress import Tail
+from relook.errors import WrongRequest
+from relook.runs.files import number
+from relook.runs.reading import Run
+
+if TYPE_CHECKING:
+    from relook.experiments.cost import Estimate
+    from relook.experiments.grid import Grid
+
+
+@dataclass
+class Form:
+    """The options of every grid."""
+
+    env: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID…")]
+    """Gymnasium ids, module:Name-v0, or module:function."""
+    env_arg: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE…")] = ()
+    """Keyword arguments of all environments."""
+    max_episode_steps: Annotated[int | None, tyro.conf.arg(metavar="L")] = None
+    """Truncate episodes after L steps instead of the environments' own limits."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Start from the hyper-parameters of another implementation."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """How many seeds of each combination."""
+    first_seed: Annotated[int, tyro.conf.arg(metavar="K")] = 0
+    """Seeds are K, K+1, …"""
+    steps: Annotated[int, tyro.conf.arg(metavar="M")] = 100_000
+    """Environment steps per agent, rounded down to whole iterations."""
+    evaluate_episodes: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """Episodes per evaluation, agent and mode."""
+    checkpoint_every: Annotated[int, tyro.conf.arg(metavar="M")] = 10_000
+    """Environment steps per agent between checkpoints."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
+    """Processes at a time; as many as there are processor cores unless said otherwise."""
+    plan: bool = False
+    """Print the plan and what it will cost, and stop there."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The grid's directory, below runs/ unless said otherwise; the same command goes on with a grid that is there."""
+
+
+@dataclass
+class FileForm:
+    """Train a grid that a TOML file describes; see docs/grids.md."""
+
+    file: tyro.conf.Positional[Path]
+    """The file."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
+    """Processes at a time; as many as there are processor cores unless said otherwise."""
+    plan: bool = False
+    """Print the plan and what it will cost, and stop there."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The grid's directory, below runs/ unless said otherwise; the same command goes on with a grid that is there."""
+
+
+def form_for(names: Sequence[str]) -> type[Any]:
+    """The options of a grid of these algorithms: the common ones, and values for every hyper-parameter of any."""
+    extra: dict[str, Any] = {}
+    for name in names:
+        config = algorithm(name).config
+        types = get_type_hints(config)
+        for f in fields(config):
+            one = str if isinstance(f.default, tuple) else types[f.name]
+            note = tyro.conf.arg(metavar="VALUE…", help=f"{f.metadata['meaning']} [{f.metadata['kind']}]")
+            extra.setdefault(f.name, (f.name, Annotated[GenericAlias(tuple, (one, ...)), note], field(default=())))
+    form = make_dataclass("Grid", extra.values(), bases=(Form,))
+    form.__doc__ = (
+        f"Train {', '.join(names)} on several environments, with every combination of the values of hyper-parameters."
+    )
+    return form
+
+
+def run(arguments: Sequence[str]) -> None:
+    names = []
+    for word in arguments:
+        if word.startswith("-"):
+            break
+        names.append(word)
+    if not names:
+        print("usage: relook grid ALGORITHM… --env ID… | relook grid FILE.toml   (relook grid ppo --help: all options)")
+        print(f"algorithms: {', '.join(ALGORITHMS)}")
+        return
+    if names[0].endswith(".toml"):
+        from relook.experiments.grid import from_toml
+
+        form = parse(FileForm, "grid", arguments)
+        carry_out(from_toml(form.file), form)
+        return
+    known = [algorithm(name).name for name in names]
+    if len(set(known)) < len(known):
+        raise WrongRequest(f"expected different algorithms; found {' '.join(known)}")
+    form = parse(form_for(known), f"grid {' '.join(known)}", arguments[len(known) :])
+    carry_out(_grid(known, form), form)
+
+
+def _grid(names: Sequence[str], form: Any) -> "Grid":
+    from relook.envs import EnvironmentSpec
+    from relook.experiments.grid import Grid, spread
+
+    asked: dict[str, Any] = {}
+    for f in fields(form)[len(fields(Form)) :]:
+        if values := list(getattr(form, f.name)):
+            default = next(g.default for n in names for g in fields(algorithm(n).config) if g.name == f.name)
+            asked[f.name] = [sizes(f.name, text) for text in values] if isinstance(default, tuple) else values
+    if form.seeds < 1:
+        raise WrongRequest(f"expected at least one seed; found --seeds {form.seeds}")
+    arguments = environment_arguments(form.env_arg)
+    return Grid(
+        spread(names, asked, {}),
+        [EnvironmentSpec(name, arguments, form.max_episode_steps) for name in form.env],
+        range(form.first_seed, form.first_seed + form.seeds),
+        form.steps,
+        {} if form.preset is None else dict.fromkeys(names, form.preset),
+        form.evaluate_episodes,
+        form.checkpoint_every,
+    )
+
+
+def carry_out(grid: "Grid", form: Any) -> None:
+    """Plan, measure what it costs, train what is left, and say what became of it."""
+    from relook.experiments.cost import measure
+    from relook.experiments.engine import Embedded
+    from relook.experiments.grid import check_ended, left, prepare_runs
+    from relook.workers import available_cores
+
+    workers = available_cores() if form.workers is None else form.workers
+    if workers < 1:
+        raise WrongRequest(f"expected at least one worker; found {workers}")
+    record = json.dumps(grid.record(), sort_keys=True)
+    out = form.out or Path("runs") / f"grid-{sha256(record.encode()).hexdigest()[:8]}"
+    there = prepare_runs(grid, out, workers)
+    runs = [opened for opened, _ in there]
+    begun = any(opened.unit_directory(unit).exists() for opened in runs for unit in opened.units)
+    console = Console(stderr=True)
+    if not begun:
+        console.print("measuring what it costs …", style="dim")
+        print_plan(runs, measure(there, out, workers), out)
+    if form.plan:
+        return
+    engine = Embedded(workers)
+    with live(runs, console) as watch:
+        engine.carry_out(left(there), watch)
+    Console().print(table(runs, {}))
+    check_ended(runs, out)
+    print(f"The grid lies in {out}. Next:\n  relook compare {out}\n  relook plot {out}")
+
+
+def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path) -> None:
+    """What will be trained, and what it will cost."""
+    shown = Table(box=SIMPLE_HEAD, title=f"{out}", title_justify="left")
+    shown.add_column("run", no_wrap=True)
+    for column in ("agents", "units", "steps each", "time of a unit", "memory of a unit", "disk"):
+        shown.add_column(column, justify="right")
+    for opened in runs:
+        own = [cost for cost in estimate.units if cost.run == opened.path.name]
+        shown.add_row(
+            opened.path.name,
+            str(len(opened.agents)),
+            str(len(own)),
+            f"{opened.steps:,}",
+            duration(max(cost.seconds for cost in own)),
+            size(max(cost.memory for cost in own)),
+            size(sum(cost.disk for cost in own)),
+        )
+    console = Console()
+    console.print(shown)
+    agents = sum(len(opened.agents) for opened in runs)
+    console.print(
+        f"{agents} agents in {len(estimate.units)} units of work; about {duration(estimate.seconds)} with "
+        f"{estimate.workers} at a time, {size(estimate.memory)} of memory, {size(estimate.disk)} on the disk",
+        highlight=False,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Roughly, as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(bytes_: float) -> str:
+    """Roughly, in binary units."""
+    return f"{bytes_ / 2**20:,.0f} MiB" if bytes_ < 2**30 else f"{bytes_ / 2**30:,.1f} GiB"
+
+
+class Progress:
+    """The newest of each run's agents, read from the files that the workers write."""
+
+    def __init__(self, opened: Run) -> None:
+        self.run = opened
+        self._tails = [Tail(opened.unit_directory(unit) / "metrics.jsonl") for unit in opened.units]
+        self.steps = {agent.agent: 0 for agent in opened.agents}
+        self.returns: dict[int, float] = {}
+
+    def update(self) -> None:
+        for row in (row for tail in self._tails for row in tail.read()):
+            self.steps[row["agent"]] = row["steps"]
+            if row["episode_return"] is not None:
+                self.returns[row["agent"]] = number(row["episode_return"])
+
+
+def table(runs: Sequence[Run], progress: dict[Run, Progress]) -> Table:
+    """A row for each run: how far it is, how it does, and what failed."""
+    shown = Table(box=SIMPLE_HEAD)
+    shown.add_column("run", no_wrap=True)
+    for column in ("agents", "done", "return so far", "worst", "units finished", "failed"):
+        shown.add_column(column, justify="right")
+    for opened in runs:
+        seen = progress.get(opened)
+        if seen is None:
+            seen = Progress(opened)
+            seen.update()
+        events = [opened.unit_events(unit) for unit in opened.units]
+        returns = np.array(list(seen.returns.values()))
+        failed = sum("failed" in event for event in events) + sum(len(opened.stopped(u)) for u in opened.units)
+        shown.add_row(
+            opened.path.name,
+            str(len(opened.agents)),
+            f"{sum(seen.steps.values()) / (opened.steps * len(opened.agents)):.0%}",
+            f"{returns.mean():,.0f}" if len(returns) else "–",
+            f"{returns.min():,.0f}" if len(returns) else "–",
+            f"{sum('finished' in event for event in events)} of {len(events)}",
+            str(failed or ""),
+        )
+    return shown
+
+
+@contextmanager
+def live(runs: Sequence[Run], console: Console) -> Iterator[Callable[[], None]]:
+    """A table that is drawn anew while the grid trains, on a terminal only."""
+    progress = {opened: Progress(opened) for opened in runs}
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with Live(console=console, refresh_per_second=2, transient=True) as screen:
+
+        def watch() -> None:
+            for seen in progress.values():
+                seen.update()
+            screen.update(table(runs, progress))
+
+        yield watch

@@ -1,0 +1,309 @@
+"""A grid: algorithms × environments × hyper-parameters × seeds, as a directory of runs.
+
+Each algorithm on each environment is a run like any other. Agents whose shapes agree train in one population; the rest
+are units of work of their own, and the units of all runs share the workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from relook.algorithms import algorithm
+from relook.envs import EnvironmentSpec
+from relook.errors import Interrupted, RelookError, WrongRequest
+from relook.runs.files import number, plain, read_json, write_whole
+from relook.runs.reading import GRID, Run
+from relook.runs.tidy import TUNING_SEEDS
+from relook.training import Request, prepare, settled
+from relook.workers import Task
+
+SCHEMA = 1
+MOST_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be trained."""
+
+    algorithms: Mapping[str, Mapping[str, Sequence[Any]]]
+    """Algorithm → hyper-parameter → values; what is not named keeps its default."""
+    environments: Sequence[EnvironmentSpec]
+    seeds: Sequence[int]
+    steps: int
+    """Environment steps of each agent."""
+    presets: Mapping[str, str] = field(default_factory=dict)
+    """Algorithm → the preset that its defaults are."""
+    evaluate_episodes: int = 10
+    checkpoint_every: int = 10_000
+
+    def requests(self) -> dict[str, Request]:
+        """The runs, by the names of their directories."""
+        if not self.algorithms or not self.environments:
+            raise WrongRequest("expected at least one algorithm and one environment; found none")
+        found: dict[str, Request] = {}
+        for (name, values), spec in itertools.product(self.algorithms.items(), self.environments):
+            known, preset = algorithm(name), self.presets.get(name)
+            if preset is not None:
+                values = {**_each(known.preset(preset).hyperparameters), **values}  # noqa: PLW2901
+                spec = replace(spec, **known.preset(preset).environment)  # noqa: PLW2901
+            if spec.function is not None:
+                raise WrongRequest(f"expected environments that other processes can import; found {spec.name}")
+            arguments = "".join(f"-{key}={value}" for key, value in spec.arguments.items())
+            directory = _safe(f"{name}-{spec.name}{arguments}")
+            if directory in found:
+                raise WrongRequest(f"expected different environments; found {spec.name} twice")
+            found[directory] = Request(
+                name,
+                spec,
+                self.seeds,
+                self.steps,
+                values,
+                self.evaluate_episodes,
+                preset=preset,
+                checkpoint_every=self.checkpoint_every,
+            )
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """What is asked for, as JSON holds it."""
+        environments = [
+            {
+                "name": spec.name,
+                "arguments": dict(spec.arguments),
+                "max_episode_steps": spec.max_episode_steps,
+                "reset_seed": spec.reset_seed,
+                "rescale_actions": spec.rescale_actions,
+            }
+            for spec in self.environments
+        ]
+        asked = {
+            "schema": SCHEMA,
+            "algorithms": {name: {k: list(v) for k, v in own.items()} for name, own in self.algorithms.items()},
+            "presets": dict(self.presets),
+            "environments": environments,
+            "seeds": list(self.seeds),
+            "steps": self.steps,
+            "evaluate_episodes": self.evaluate_episodes,
+            "checkpoint_every": self.checkpoint_every,
+        }
+        return dict(json.loads(json.dumps(plain(asked))))
+
+
+def _each(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {name: value if isinstance(value, list) else [value] for name, value in settings.items()}
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in name)
+
+
+# The file
+
+
+ENVIRONMENT = ("name", "arguments", "max_episode_steps", "reset_seed", "rescale_actions")
+KEYS = ("algorithms", "environments", "seeds", "first_seed", "steps", "evaluate_episodes", "checkpoint_every")
+
+
+def from_toml(path: Path) -> Grid:
+    """The grid that a TOML file asks for; docs/grids.md describes it. Raises `WrongRequest` for anything else.
+
+    The keys of `KEYS`; a table [hyperparameters] of values for all algorithms, and a table of each algorithm's name for
+    its own, where `preset` names other defaults.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise WrongRequest(f"expected at most {MOST_BYTES:,} bytes in {path}; it is larger")
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WrongRequest(f"expected a grid in {path}, as TOML; found {error}") from error
+    names = found.get("algorithms", [])
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise WrongRequest(f'expected algorithms = ["ppo", …] in {path}; found {names!r}')
+    for key in found:
+        if key not in (*KEYS, "hyperparameters", *names):
+            raise WrongRequest(
+                f"expected the keys {', '.join(KEYS)}, a table hyperparameters and one for each algorithm in {path}; "
+                f"found {key!r}"
+            )
+    tables = {name: found.get(name, {}) for name in ("hyperparameters", *names)}
+    if odd := [name for name, table in tables.items() if not isinstance(table, dict)]:
+        raise WrongRequest(f"expected [{odd[0]}] to be a table in {path}; found {tables[odd[0]]!r}")
+    presets = {name: table["preset"] for name, table in tables.items() if "preset" in table}
+    own = {name: {k: v for k, v in tables[name].items() if k != "preset"} for name in names}
+    try:
+        environments = [_environment(entry) for entry in found.get("environments", [])]
+        counted = {key: int(found[key]) for key in ("steps", "evaluate_episodes", "checkpoint_every") if key in found}
+        seeds = _seeds(found.get("seeds", 10), int(found.get("first_seed", 0)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WrongRequest(
+            f"expected names or tables as environments, and whole numbers, in {path}; {error}"
+        ) from error
+    return Grid(
+        spread(names, tables["hyperparameters"], own),
+        environments,
+        seeds,
+        presets=presets,
+        **{"steps": 100_000, **counted},
+    )
+
+
+def _environment(entry: Any) -> EnvironmentSpec:
+    if isinstance(entry, str):
+        return EnvironmentSpec(entry)
+    if unknown := [key for key in entry if key not in ENVIRONMENT]:
+        raise ValueError(f"found an environment with {unknown[0]!r}; it has {', '.join(ENVIRONMENT)}")
+    return EnvironmentSpec(**entry)
+
+
+def _seeds(asked: Any, first: int) -> list[int]:
+    return [int(seed) for seed in asked] if isinstance(asked, list) else list(range(first, first + int(asked)))
+
+
+def spread(
+    names: Sequence[str], everyone: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, list[Any]]]:
+    """Values of hyper-parameters for each algorithm: those for all, and its own.
+
+    Raises `WrongRequest` for one that an algorithm does not have, and says who has it.
+    """
+    spread_: dict[str, dict[str, list[Any]]] = {}
+    known = {name: {f.name: f.default for f in fields(algorithm(name).config)} for name in names}
+    for name in names:
+        asked = {**everyone, **own.get(name, {})}
+        for key in asked:
+            if key not in known[name]:
+                having = [other for other in names if key in known[other]]
+                hint = f"; only {', '.join(having)} has it: give it to that one alone" if having else ""
+                raise WrongRequest(f"expected hyper-parameters of {name}; it has no {key}{hint}")
+        spread_[name] = {key: _values(known[name][key], value) for key, value in asked.items()}
+    return spread_
+
+
+def _values(default: Any, given: Any) -> list[Any]:
+    """Several values of one hyper-parameter; sizes are lists themselves."""
+    values = given if isinstance(given, list) else [given]
+    if isinstance(default, tuple):
+        values = values if any(isinstance(part, list | tuple) for part in values) else [values]
+        return [tuple(part) if isinstance(part, list | tuple) else (part,) for part in values]
+    if isinstance(default, float):  # 1 is 1.0, and JSON has no infinity
+        return [number(v) if isinstance(v, int | str) and not isinstance(v, bool) else v for v in values]
+    return values
+
+
+# The directory
+
+
+def prepare_runs(grid: Grid, out: Path, workers: int) -> list[tuple[Run, EnvironmentSpec]]:
+    """The runs of a grid, ready to be carried out: new ones, or those that are there from before.
+
+    Raises `WrongRequest` if the directory holds another grid, and says in what it differs.
+    """
+    requests = grid.requests()
+    if (out / GRID).is_file():
+        _check_same(read_json(out / GRID), grid.record(), out)
+    else:
+        if out.exists() and (out.is_file() or any(out.iterdir())):
+            raise WrongRequest(f"expected --out to name a new directory, or one of this grid; {out} holds other files")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            write_whole(out / GRID, (json.dumps(grid.record(), indent=1) + "\n").encode())
+        except OSError as error:
+            raise WrongRequest(f"cannot write into {out}: {error.strerror}; choose another --out") from error
+    each = max(1, -(-workers // len(requests)))
+    runs = []
+    for name, request in requests.items():
+        if not (out / name / "run.json").is_file():
+            prepare(replace(request, out=out / name), each)
+        runs.append((Run(out / name), request.environment))
+    return runs
+
+
+def _check_same(there: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
+    for key in {**there, **asked}:
+        if there.get(key) != asked.get(key):
+            raise WrongRequest(
+                f"expected the grid that {out} was made for; its {key} is {json.dumps(there.get(key))}, and asked for "
+                f"is {json.dumps(asked.get(key))}: choose another --out for another grid"
+            )
+
+
+def reopened(out: Path) -> Grid:
+    """The grid that a directory was made for. Raises `RelookError` if its record is damaged."""
+    found = read_json(out / GRID)
+    try:
+        if found["schema"] != SCHEMA:
+            raise ValueError(f"schema {found['schema']!r}")
+        algorithms = {
+            name: {key: _values(_default(name, key), values) for key, values in own.items()}
+            for name, own in found["algorithms"].items()
+        }
+        return Grid(
+            algorithms,
+            [EnvironmentSpec(**{key: entry[key] for key in ENVIRONMENT}) for entry in found["environments"]],
+            [int(seed) for seed in found["seeds"]],
+            int(found["steps"]),
+            dict(found["presets"]),
+            int(found["evaluate_episodes"]),
+            int(found["checkpoint_every"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RelookError(f"expected a grid in {out / GRID}; found it damaged: {error!r}") from error
+
+
+def _default(name: str, key: str) -> Any:
+    return next(f.default for f in fields(algorithm(name).config) if f.name == key)
+
+
+def left(runs: Sequence[tuple[Run, EnvironmentSpec]]) -> list[Task]:
+    """The units that have not finished, brought to their newest checkpoints; those that failed are tried again."""
+    tasks = []
+    for run, spec in runs:
+        units = [unit for unit in run.units if "finished" not in run.unit_events(unit)]
+        if begun := [unit for unit in units if run.unit_directory(unit).exists()]:
+            settled(run, begun, spec)
+        tasks += [Task(run, unit, spec) for unit in units]
+    return tasks
+
+
+def check_ended(runs: Sequence[Run], out: Path) -> None:
+    """Raise `RelookError` if units failed, `Interrupted` if some have not ended; the others are whole."""
+    events = {(run, unit): run.unit_events(unit) for run in runs for unit in run.units}
+    failed = [(run, unit, found["failed"]) for (run, unit), found in events.items() if "failed" in found]
+    if failed:
+        reasons = sorted({f"{run.path.name}: {event.get('error', 'no reason recorded')}" for run, _, event in failed})
+        run, unit, _ = failed[0]
+        raise RelookError(
+            f"{len(failed)} of {len(events)} units of work failed ({'; '.join(reasons)}); the others are whole, and "
+            f"the same command tries the failed ones again; the log of the first is "
+            f"{run.unit_directory(unit) / 'worker.log'}"
+        )
+    if not all("finished" in found for found in events.values()):
+        raise Interrupted(
+            f"interrupted; {out} keeps what was trained until then, and the same command goes on from there"
+        )
+
+
+def rows(runs: Sequence[Run]) -> pl.DataFrame:
+    """How every agent of a grid ended, a row each: the same for the same grid, however it was carried out."""
+    return pl.DataFrame(list(_rows(runs)), infer_schema_length=None)
+
+
+def _rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    for run in runs:
+        for summary in run.agent_summaries:
+            yield {
+                "algorithm": run.algorithm,
+                "environment": run.environment_name,
+                **{key: summary[key] for key in ("agent", "seed", "status", "steps", "final_return")},
+                "phase": "tune" if summary["seed"] >= TUNING_SEEDS else "test",
+                "hyperparameters": json.dumps(summary["hyperparameters"]),
+                "parameters_sha256": summary["parameters_sha256"],
+            }
