@@ -62,11 +62,12 @@ class Figure:
             return ""
         if self.error is None:
             return "yes" if abs(self.measured - self.expected) <= 1e-9 else "**no**"
-        both = self.error * (2**0.5 if self.source == SIMULATED else 1)
+        both = self.error * (2**0.5 if self.source.startswith(SIMULATED) else 1)
         return "yes" if abs(self.measured - self.expected) <= 3 * both + 0.005 else "**no**"
 
 
 SIMULATED = "an earlier simulation of others' making"
+OTHER_SCORE = f"{SIMULATED}, with another final score of these seeds (0.93 standard deviations apart, here 0.84)"
 
 
 def share(part: str, case: str, hits: Sequence[bool], expected: float | None, source: str) -> Figure:
@@ -143,10 +144,13 @@ def tests() -> Iterator[Figure]:
             for name, hits in found.items():
                 closed = "2/20 > 0.05" if name == "exact rank test" else "α" if not shift else "noncentral t"
                 yield share("tests", f"{name} {what}, {seeds} seeds, normal", hits, expected.get(name), closed)
-        for other, what, known in ((sac, "errs: SAC against itself", SIZE), (td3, "finds SAC against TD3", POWER)):
+        for other, what, known, source in (
+            (sac, "errs: SAC against itself", SIZE, SIMULATED),
+            (td3, "finds SAC against TD3", POWER, OTHER_SCORE),
+        ):
             several = (tuple(p[rng.integers(len(p), size=seeds)] for p in (sac, other)) for _ in range(2 * REPETITIONS))
             for name, hits in judged(several, rng).items():
-                yield share("tests", f"{name} {what}, {seeds} seeds", hits, known[name].get(seeds), SIMULATED)
+                yield share("tests", f"{name} {what}, {seeds} seeds", hits, known[name].get(seeds), source)
 
 
 BOOTSTRAP = "percentile bootstrap of the difference"
@@ -193,14 +197,17 @@ def looks() -> Iterator[Figure]:
         yield Figure("looks", f"{what}: seeds of each method until it ended", mean, error, wanted, SIMULATED)
     sac, td3 = halfcheetah("SAC"), halfcheetah("TD3")
     plan = Plan(looks=4, seeds_per_look=5)
-    cases = ((td3, "errs: TD3 against itself", 0.043, None), (sac, "finds SAC against TD3", 0.86, 12.6))
-    for first, what, expected, wanted in cases:
+    cases = (
+        (td3, "errs: TD3 against itself", 0.043, None, SIMULATED),
+        (sac, "finds SAC against TD3", 0.86, 12.6, OTHER_SCORE),
+    )
+    for first, what, expected, wanted, source in cases:
         arms = ([[p[rng.integers(len(p), size=20)]] for p in (first, td3)] for _ in range(REPETITIONS))
         ends = [look(x, y, plan).decided for x, y in arms]
-        yield share("looks", f"{what}, 4 looks of 5 seeds", [end is not None for end in ends], expected, SIMULATED)
+        yield share("looks", f"{what}, 4 looks of 5 seeds", [end is not None for end in ends], expected, source)
         seeds = [5 * (end or 4) for end in ends]
         mean, error = float(np.mean(seeds)), float(np.std(seeds) / len(seeds) ** 0.5)
-        yield Figure("looks", f"{what}: seeds of each method until it ended", mean, error, wanted, SIMULATED)
+        yield Figure("looks", f"{what}: seeds of each method until it ended", mean, error, wanted, source)
     for spending in ("linear", "late"):
         plan = Plan(looks=4, seeds_per_look=5, spending=spending)
         for shape, sample in SHAPES.items():
