@@ -58,6 +58,8 @@ def test_a_grid_that_goes_on_is_the_grid_that_was_not_interrupted(tmp_path: Path
     carry_out(left(parts)[:2])
     with pytest.raises(RelookError, match="the same command goes on from there"):
         check_ended([run for run, _ in parts], tmp_path / "parts")
+    last = parts[3][0].path
+    (last / "run.json").rename(last / "run.json.half")
     again = prepare_runs(grid(), tmp_path / "parts", 1)
     remaining = left(again)
     assert [task.run.path.name for task in remaining] == ["vpg-CartPole-v1", "vpg-Pendulum-v1-g=9.0"]

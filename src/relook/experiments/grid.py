@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -221,6 +222,7 @@ def prepare_runs(grid: Grid, out: Path, workers: int) -> list[tuple[Run, Environ
     runs = []
     for name, request in requests.items():
         if not (out / name / "run.json").is_file():
+            shutil.rmtree(out / name, ignore_errors=True)  # begun, and killed before it was a run
             prepare(replace(request, out=out / name), each)
         runs.append((Run(out / name), request.environment))
     return runs
