@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from scipy.special import stdtrit  # Student's quantile by itself: importing sci
 Array = NDArray[np.float64]
 RESAMPLES = 10_000
 QUARTER = 0.25
+SMALL = 12_000
+"""Numbers that are counted at a time: few enough to stay in the processor's cache."""
 AGGREGATES = ("mean", "median", "IQM", "optimality gap", "worst quarter")
 """What `Scores.aggregates` computes, in this order."""
 
@@ -85,13 +88,11 @@ class Scores:
         runs = np.concatenate(self.tasks)
         if not np.isfinite(runs).all():
             raise ValueError("expected finite scores; give failed runs the score that they deserve")
-        order = np.argsort(runs, kind="stable")
-        self.runs: Array = runs[order]
-        """Every run's score [R], in increasing order."""
-        self.place = np.argsort(order)
-        """Where in `runs` each seed of each task is [R], in the order in which they were given."""
-        self.task_of = np.repeat(np.arange(len(self.tasks)), self.seeds)[order]
+        self.runs: Array = runs
+        """Every run's score [R], one task after the other."""
+        self.task_of = np.repeat(np.arange(len(self.tasks)), self.seeds)
         self.weight: Array = 1 / (len(self.tasks) * self.seeds[self.task_of])
+        self._sums: dict[tuple[float, np.dtype[Any]], _Sums] = {}
 
     @property
     def freedom(self) -> int:
@@ -104,45 +105,41 @@ class Scores:
         n = len(self.runs)
         return (n // 4) / n if len(set(self.seeds.tolist())) == 1 else QUARTER
 
-    def resampled(self, resamples: int = RESAMPLES, seed: int = 0, block: int = 250) -> Iterator[Array]:
+    def resampled(self, resamples: int = RESAMPLES, seed: int = 0, block: int = 100) -> Iterator[NDArray[np.float32]]:
         """How often each run is in stratified bootstrap samples: seeds drawn with replacement within each task.
 
         Yields counts [block, R] in the order of `runs`. The same `seed` draws the same training seeds, also of another
         method with as many: that is what makes a paired difference.
         """
         rng = np.random.default_rng(seed)
-        runs, equal = len(self.runs), len(set(self.seeds.tolist())) == 1
-        places = np.split(self.place, np.cumsum(self.seeds)[:-1])
+        runs, first = len(self.runs), (np.cumsum(self.seeds) - self.seeds)[self.task_of]
+        small = np.uint16 if self.seeds.max() < 2**16 else np.int64  # takes half of the time to draw
+        rows = max(1, SMALL // runs)
+        places = first + runs * np.arange(rows)[:, None]
         for start in range(0, resamples, block):
             b = min(block, resamples - start)
-            if equal:
-                drawn = rng.integers(self.seeds[0], size=(b, len(self.tasks), self.seeds[0]), dtype=np.int32)
-                where = np.stack(places)[np.arange(len(self.tasks))[:, None], drawn].reshape(b, runs)
+            if len(set(self.seeds.tolist())) == 1:
+                drawn = rng.integers(self.seeds[0], size=(b, runs), dtype=small)
             else:
-                drawn_each = (rng.integers(n, size=(b, n), dtype=np.int32) for n in self.seeds)
-                where = np.concatenate([place[d] for place, d in zip(places, drawn_each, strict=True)], 1)
-            flat = (where + runs * np.arange(b)[:, None]).ravel()
-            yield np.bincount(flat, minlength=b * runs).reshape(b, runs).astype(np.float64)
+                drawn = np.concatenate([rng.integers(n, size=(b, n), dtype=small) for n in self.seeds], 1)
+            counts = np.empty((b, runs), dtype=np.float32)
+            for row in range(0, b, rows):
+                some = drawn[row : row + rows]
+                flat = (places[: len(some)] + some).ravel()
+                counts[row : row + rows] = np.bincount(flat, minlength=some.size).reshape(some.shape)
+            yield counts
 
-    def aggregates(self, counts: Array | None = None, threshold: float = 1.0) -> Array:
+    def aggregates(self, counts: NDArray[Any] | None = None, threshold: float = 1.0) -> Array:
         """The `AGGREGATES` [5, b] of bootstrap samples given by their counts [b, R]; of the scores themselves without.
 
         The optimality gap is threshold - mean of min(score, threshold); the worst quarter is the mean of the lowest
-        quarter of the runs.
+        quarter of the runs. Computed in the precision of the counts.
         """
-        weighted = self.weight * (np.ones((1, len(self.runs))) if counts is None else counts)
-        of_task = np.zeros((len(self.runs), len(self.tasks)))
-        of_task[np.arange(len(self.runs)), self.task_of] = self.runs * len(self.tasks)
-        task_means = weighted @ of_task
-        # A trimmed mean of sorted scores is Σ xᵢ (cᵢ - cᵢ₋₁) with the cumulated weights clipped; summed by parts, so
-        # that samples need not be sorted one by one.
-        cumulated = np.cumsum(weighted[:, :-1], 1, out=weighted[:, :-1])
-        steps, lowest, highest = np.diff(self.runs), self.runs[0], self.runs[-1]
-        cut, keep = self.trimmed, 1 - self.trimmed
-        gap = threshold - (np.minimum(highest, threshold) - cumulated @ np.diff(np.minimum(self.runs, threshold)))
-        worst = highest - (np.minimum(cumulated, QUARTER) @ steps) / QUARTER
-        iqms = (highest * keep - lowest * cut - np.clip(cumulated, cut, keep, out=cumulated) @ steps) / (keep - cut)
-        return np.stack([task_means.mean(1), np.median(task_means, 1), iqms, gap, worst])
+        counts = np.ones((1, len(self.runs))) if counts is None else counts
+        key = (threshold, counts.dtype)
+        if key not in self._sums:
+            self._sums[key] = _Sums(self, threshold, counts.dtype)
+        return self._sums[key].aggregates(counts, self.trimmed)
 
     def bootstrap(self, resamples: int = RESAMPLES, seed: int = 0, threshold: float = 1.0) -> Array:
         """The `AGGREGATES` [5, resamples] of stratified bootstrap samples."""
@@ -178,6 +175,64 @@ class Scores:
             name: estimate(value, some, self.freedom, len(self.runs), level, kind)
             for name, value, some in zip(AGGREGATES, centre, samples, strict=True)
         }
+
+
+class _Sums:
+    """Everything about bootstrap samples that is a sum over their runs, as one matrix product.
+
+    A trimmed mean needs the samples' runs in order. All samples have the same order, so it is cut into chunks, and the
+    sums of whole chunks come from the product too; only the chunk in which a cut falls is looked at run by run. Scores
+    are taken from their mean, so that single precision is enough for samples.
+    """
+
+    def __init__(self, scores: Scores, threshold: float, dtype: np.dtype[Any]) -> None:
+        runs, weight, tasks = scores.runs, scores.weight, len(scores.tasks)
+        self.centre, self.tasks = float(runs.mean()), tasks
+        capped = np.minimum(runs, threshold)
+        self.gap = threshold - float(capped.mean())
+        size = max(1, round(len(runs) ** 0.5 * 2))
+        order = np.argsort(runs, kind="stable")
+        chunk = np.empty(len(runs), dtype=np.int64)
+        chunk[order] = np.arange(len(runs)) // size
+        self.chunks = int(chunk.max()) + 1
+        moved, every = runs - self.centre, np.arange(len(runs))
+        matrix = np.zeros((len(runs), tasks + 1 + 2 * self.chunks))
+        matrix[every, scores.task_of] = moved / scores.seeds[scores.task_of]
+        matrix[:, tasks] = weight * (capped - capped.mean())
+        matrix[every, tasks + 1 + chunk] = weight
+        matrix[every, tasks + 1 + self.chunks + chunk] = weight * moved
+        self.matrix = matrix.astype(dtype)
+        # The runs of each chunk [chunks, size] in order; the last one is filled up with runs of no weight.
+        fill = self.chunks * size - len(runs)
+        self.members = np.append(order, np.repeat(order[-1:], fill)).reshape(-1, size)
+        weighs = np.append(np.ones(len(runs)), np.zeros(fill)).reshape(-1, size)
+        self.weights, self.scores = (weighs * weight[self.members]).astype(dtype), moved[self.members].astype(dtype)
+
+    def aggregates(self, counts: NDArray[Any], trimmed: float) -> Array:
+        sums = counts @ self.matrix
+        of_task = sums[:, : self.tasks]
+        parts = sums[:, self.tasks + 1 :]
+        weights, values = parts[:, : self.chunks], parts[:, self.chunks :]
+        shares = (trimmed, 1 - trimmed) if trimmed == QUARTER else (trimmed, 1 - trimmed, QUARTER)
+        below = self._below(np.array(shares, dtype=counts.dtype), counts, weights, values)
+        iqms = (below[:, 1] - below[:, 0]) / (1 - 2 * trimmed)
+        ordered = np.sort(of_task, 1)
+        medians = (ordered[:, (self.tasks - 1) // 2] + ordered[:, self.tasks // 2]) / 2
+        worst = below[:, 0 if trimmed == QUARTER else 2] / QUARTER
+        of_runs = np.stack([of_task.mean(1), medians, iqms, worst]).astype(np.float64) + self.centre
+        return np.stack([*of_runs[:3], self.gap - sums[:, self.tasks], of_runs[3]])
+
+    def _below(self, shares: NDArray[Any], counts: NDArray[Any], weights: NDArray[Any], values: NDArray[Any]) -> Array:
+        """Σ weight · score over the lowest shares [s] of each sample's weight [b, s]."""
+        samples = np.arange(len(counts))[:, None]
+        until, so_far = weights.cumsum(1), values.cumsum(1)
+        at = np.minimum((until[:, None] < shares[:, None]).sum(2), self.chunks - 1)
+        before = until[samples, at] - weights[samples, at]
+        inside = counts[samples[..., None], self.members[at]] * self.weights[at]
+        room = (shares - before)[..., None] - (inside.cumsum(2) - inside)
+        used = np.minimum(np.maximum(room, 0, out=room), inside, out=room)
+        whole: Array = so_far[samples, at] - values[samples, at] + (used * self.scores[at]).sum(2)
+        return whole
 
 
 def estimate(value: float, samples: Array, freedom: float, runs: int, level: float, kind: str) -> Estimate:
