@@ -259,9 +259,14 @@ def _git_state() -> dict[str, Any] | None:
         return None
 
 
+def safe_name(name: str) -> str:
+    """A name that a directory can have everywhere."""
+    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in name)
+
+
 def _new_directory(asked: Path | None, name: str) -> Path:
     """Make the run's directory: the one asked for, or the first of runs/NAME, runs/NAME-2, … that is free."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    safe = safe_name(name)
     candidates = [asked] if asked else (Path("runs") / (f"{safe}-{i}" if i > 1 else safe) for i in itertools.count(1))
     for directory in candidates:
         try:

@@ -123,6 +123,27 @@ def test_everything_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "is a file" in refused(capsys, path, "--out", tmp_path / "file")
 
 
+def test_names_are_text_and_no_markup(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    frame = pl.read_csv(table(tmp_path / "x.csv"))
+    renamed = pl.when(pl.col("method") == "A").then(pl.lit("[bold]A[/] $x_{$")).otherwise(pl.lit("B \n of\ttwo lines"))
+    frame.with_columns(method=renamed).write_csv(tmp_path / "x.csv")
+    assert compare(tmp_path / "x.csv", "--delta", "5", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "[bold]A[/] $x_{$: 6 seeds; B of two lines: 6 seeds" in said
+    assert "| [bold]A[/] $x_{$ |" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_an_older_comparisons_pictures_do_not_stay(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path, out = table(tmp_path / "x.csv"), tmp_path / "out"
+    assert compare(path, "--reach", "60", "--out", out) == 0
+    (out / "notes.txt").write_text("mine")
+    capsys.readouterr()
+    assert compare(path, "--out", out) == 0
+    assert not (out / "reached.png").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+    assert "notes.txt" not in capsys.readouterr().out
+
+
 # The mistakes that users make
 
 

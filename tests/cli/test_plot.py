@@ -118,6 +118,11 @@ def test_keys_of_lines(varied_run: Run) -> None:
     assert found[3].keys["learning_rate"] == "0.0001"
     assert [*grouped(found, ["run", "preset"], None)[""]] == ["name, preset=none"]
     assert y_label([varied_run], "kl")[1].startswith("KL(")
+    damages: tuple[Any, ...] = (None, 3, {"kl": 3}, {"kl": {}})
+    for damage in damages:
+        run = Run(varied_run.path)
+        run.record["metrics"] = damage
+        assert y_label([run], "kl") == ("kl", "")
 
 
 @pytest.mark.parametrize(

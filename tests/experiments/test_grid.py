@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import polars as pl
 import pytest
 
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
 from relook.experiments.cost import Cost, Estimate, measure
-from relook.experiments.grid import Grid, check_ended, from_toml, left, prepare_runs, reopened, rows, spread
+from relook.experiments.grid import Grid, check_ended, from_toml, left, prepare_runs, reopened, spread
 from relook.runs.reading import Run, opened
 from relook.training import work
 
@@ -25,6 +26,14 @@ def grid(**changed: Any) -> Grid:
     environments = [EnvironmentSpec("CartPole-v1"), EnvironmentSpec("Pendulum-v1", {"g": 9.0}, 20)]
     asked: dict[str, Any] = {"algorithms": values, "environments": environments, "seeds": [3, 1], "steps": 96}
     return Grid(**asked | changed)
+
+
+def rows(runs: Any) -> pl.DataFrame:
+    """How every agent of a grid ended, a row each: the same for the same grid, however it was carried out."""
+    return pl.DataFrame(
+        [{"run": run.path.name, **summary} for run in runs for summary in run.agent_summaries],
+        infer_schema_length=None,
+    )
 
 
 def carry_out(tasks: Any) -> None:
@@ -227,6 +236,9 @@ def test_the_command_plans_trains_and_goes_on(
     made = {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")}
     assert main(words) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")} == made, "nothing is done twice"
+    assert main(["grid", str(out)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.jsonl")} == made, "nor by its directory"
+    assert "100%" in capsys.readouterr().out, "whole iterations are all there is to do"
     methods = ["ppo learning_rate=0.001", "vpg learning_rate=0.001"]
     assert main(["compare", str(out), "--methods", *methods, "--json"]) == 0
     assert main(["plot", str(out), "--out", str(tmp_path / "x.png")]) == 0

@@ -104,14 +104,13 @@ def run(arguments: Sequence[str]) -> None:
         looks = (plan, follow(comparison, plan))
         tables.append(reports.sequential_table(*looks))
         content["sequential"] = reports.sequential_json(*looks)
-    if form.out is not None:
-        _write(form.out, comparison, tables, content, looks)
+    written = [] if form.out is None else _write(form.out, comparison, tables, content, looks)
     if form.json:
         print(json.dumps(content, indent=1, allow_nan=False))
         return
     _print(reports.heading(comparison), tables)
-    if form.out is not None:
-        print(f"{form.out}: {', '.join(sorted(path.name for path in form.out.iterdir()))}")
+    if written:
+        print(f"{form.out}: {', '.join(sorted(written))}")
 
 
 LATE = "late-plan"
@@ -233,7 +232,7 @@ def _read_plan(path: Path) -> Plan:
 
 
 def _print(heading: Sequence[str], tables: Sequence[Table]) -> None:
-    console = Console()
+    console = Console(markup=False)  # names may have brackets
     for line in heading:
         console.print(line, highlight=False, style="yellow" if line.startswith("note: ") else None)
     for table in tables:
@@ -259,10 +258,10 @@ def _print(heading: Sequence[str], tables: Sequence[Table]) -> None:
 
 def _write(
     out: Path, comparison: Comparison, tables: Sequence[Table], content: Mapping[str, Any], looks: Looks | None
-) -> None:
-    """Everything into a directory, which may hold an older comparison."""
+) -> list[str]:
+    """Everything into a directory, which may hold an older comparison: its pictures go. Returns the files' names."""
     from relook.statistics import reports
-    from relook.statistics.comparison_plots import pictures
+    from relook.statistics.comparison_plots import NAMES, pictures
     from relook.statistics.plots import save
 
     if out.exists() and not out.is_dir():
@@ -272,5 +271,10 @@ def _write(
     (out / "comparison.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "comparison.md").write_text(reports.markdown(heading, tables), encoding="utf-8")
     (out / "comparison.tex").write_text(reports.latex(heading, tables), encoding="utf-8")
+    for name in NAMES:
+        (out / f"{name}.png").unlink(missing_ok=True)
+    written = ["comparison.json", "comparison.md", "comparison.tex"]
     for name, figure in pictures(comparison, looks):
-        save(figure, out / f"{name}.png")
+        written.append(f"{name}.png")
+        save(figure, out / written[-1])
+    return written

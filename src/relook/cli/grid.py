@@ -1,9 +1,10 @@
 """`relook grid ALGORITHM… --env ID…`, or a TOML file."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from types import GenericAlias
@@ -18,18 +19,29 @@ from rich.table import Table
 
 from relook.algorithms import ALGORITHMS, algorithm
 from relook.cli.options import environment_arguments, parse, sizes
-from relook.cli.progress import Tail
+from relook.cli.progress import Newest
 from relook.errors import WrongRequest
-from relook.runs.files import number
-from relook.runs.reading import Run
+from relook.runs.reading import GRID, Run
 
 if TYPE_CHECKING:
     from relook.experiments.cost import Estimate
     from relook.experiments.grid import Grid
 
 
-@dataclass
-class Form:
+@dataclass(kw_only=True)
+class Where:
+    """Where a grid is carried out, and where it lies."""
+
+    workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
+    """Processes at a time; as many as there are processor cores unless said otherwise."""
+    plan: bool = False
+    """Print the plan and what it will cost, and stop there."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The grid's directory, below runs/ unless said otherwise; the same command goes on with a grid that is there."""
+
+
+@dataclass(kw_only=True)
+class Form(Where):
     """The options of every grid."""
 
     env: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID…")]
@@ -50,26 +62,14 @@ class Form:
     """Episodes per evaluation, agent and mode."""
     checkpoint_every: Annotated[int, tyro.conf.arg(metavar="M")] = 10_000
     """Environment steps per agent between checkpoints."""
-    workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
-    """Processes at a time; as many as there are processor cores unless said otherwise."""
-    plan: bool = False
-    """Print the plan and what it will cost, and stop there."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The grid's directory, below runs/ unless said otherwise; the same command goes on with a grid that is there."""
 
 
-@dataclass
-class FileForm:
-    """Train a grid that a TOML file describes; see docs/grids.md."""
+@dataclass(kw_only=True)
+class FileForm(Where):
+    """Train a grid that a TOML file describes, see docs/grids.md; or go on with the grid in a directory."""
 
     file: tyro.conf.Positional[Path]
-    """The file."""
-    workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
-    """Processes at a time; as many as there are processor cores unless said otherwise."""
-    plan: bool = False
-    """Print the plan and what it will cost, and stop there."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """The grid's directory, below runs/ unless said otherwise; the same command goes on with a grid that is there."""
+    """The file, or the directory of a grid."""
 
 
 def form_for(names: Sequence[str]) -> type[Any]:
@@ -96,14 +96,17 @@ def run(arguments: Sequence[str]) -> None:
             break
         names.append(word)
     if not names:
-        print("usage: relook grid ALGORITHM… --env ID… | relook grid FILE.toml   (relook grid ppo --help: all options)")
+        print("usage: relook grid ALGORITHM… --env ID… | FILE.toml | DIR   (relook grid ppo --help: all options)")
         print(f"algorithms: {', '.join(ALGORITHMS)}")
         return
-    if names[0].endswith(".toml"):
-        from relook.experiments.grid import from_toml
+    if names[0].endswith(".toml") or (Path(names[0]) / GRID).is_file():
+        from relook.experiments.grid import from_toml, reopened
 
-        form = parse(FileForm, "grid", arguments)
-        carry_out(from_toml(form.file), form)
+        given = parse(FileForm, "grid", arguments)
+        if given.file.is_dir():
+            carry_out(reopened(given.file), replace(given, out=given.file))
+        else:
+            carry_out(from_toml(given.file), given)
         return
     known = [algorithm(name).name for name in names]
     if len(set(known)) < len(known):
@@ -135,12 +138,11 @@ def _grid(names: Sequence[str], form: Any) -> "Grid":
     )
 
 
-def carry_out(grid: "Grid", form: Any) -> None:
+def carry_out(grid: "Grid", form: Where) -> None:
     """Plan, measure what it costs, train what is left, and say what became of it."""
     from relook.experiments.cost import measure
-    from relook.experiments.engine import Embedded
     from relook.experiments.grid import check_ended, left, prepare_runs
-    from relook.workers import available_cores
+    from relook.workers import available_cores, in_processes
 
     workers = available_cores() if form.workers is None else form.workers
     if workers < 1:
@@ -156,10 +158,10 @@ def carry_out(grid: "Grid", form: Any) -> None:
         print_plan(runs, measure(there, out, workers), out)
     if form.plan:
         return
-    engine = Embedded(workers)
-    with live(runs, console) as watch:
-        engine.carry_out(left(there), watch)
-    Console().print(table(runs, {}))
+    rows = [Row(opened) for opened in runs]
+    with live(rows, console) as watch:
+        in_processes(left(there), workers, watch)
+    Console().print(table(rows))
     check_ended(runs, out)
     print(f"The grid lies in {out}. Next:\n  relook compare {out}\n  relook plot {out}")
 
@@ -203,60 +205,58 @@ def size(bytes_: float) -> str:
     return f"{bytes_ / 2**20:,.0f} MiB" if bytes_ < 2**30 else f"{bytes_ / 2**30:,.1f} GiB"
 
 
-class Progress:
-    """The newest of each run's agents, read from the files that the workers write."""
+class Row:
+    """A run in the table: what its agents will make together, and what they have made."""
 
     def __init__(self, opened: Run) -> None:
-        self.run = opened
-        self._tails = [Tail(opened.unit_directory(unit) / "metrics.jsonl") for unit in opened.units]
-        self.steps = {agent.agent: 0 for agent in opened.agents}
-        self.returns: dict[int, float] = {}
+        from relook.training import planned_steps
 
-    def update(self) -> None:
-        for row in (row for tail in self._tails for row in tail.read()):
-            self.steps[row["agent"]] = row["steps"]
-            if row["episode_return"] is not None:
-                self.returns[row["agent"]] = number(row["episode_return"])
+        self.run, self.newest, self.planned = opened, Newest(opened), sum(planned_steps(opened))
+
+    def cells(self) -> list[str]:
+        self.newest.update()
+        events = [self.run.unit_events(unit) for unit in self.run.units]
+        returns = np.array(list(self.newest.returns.values()))
+        failed = sum("failed" in event for event in events) + sum(len(self.run.stopped(u)) for u in self.run.units)
+        return [
+            self.run.path.name,
+            str(len(self.run.agents)),
+            f"{sum(self.newest.steps.values()) / self.planned:.0%}",
+            f"{returns.mean():,.0f}" if len(returns) else "–",
+            f"{returns.min():,.0f}" if len(returns) else "–",
+            f"{sum('finished' in event for event in events)} of {len(events)}",
+            str(failed or ""),
+        ]
 
 
-def table(runs: Sequence[Run], progress: dict[Run, Progress]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """A row for each run: how far it is, how it does, and what failed."""
     shown = Table(box=SIMPLE_HEAD)
     shown.add_column("run", no_wrap=True)
     for column in ("agents", "done", "return so far", "worst", "units finished", "failed"):
         shown.add_column(column, justify="right")
-    for opened in runs:
-        seen = progress.get(opened)
-        if seen is None:
-            seen = Progress(opened)
-            seen.update()
-        events = [opened.unit_events(unit) for unit in opened.units]
-        returns = np.array(list(seen.returns.values()))
-        failed = sum("failed" in event for event in events) + sum(len(opened.stopped(u)) for u in opened.units)
-        shown.add_row(
-            opened.path.name,
-            str(len(opened.agents)),
-            f"{sum(seen.steps.values()) / (opened.steps * len(opened.agents)):.0%}",
-            f"{returns.mean():,.0f}" if len(returns) else "–",
-            f"{returns.min():,.0f}" if len(returns) else "–",
-            f"{sum('finished' in event for event in events)} of {len(events)}",
-            str(failed or ""),
-        )
+    for row in rows:
+        shown.add_row(*row.cells())
     return shown
 
 
+SECONDS = 0.5
+"""Between two looks at the files of all runs."""
+
+
 @contextmanager
-def live(runs: Sequence[Run], console: Console) -> Iterator[Callable[[], None]]:
+def live(rows: Sequence[Row], console: Console) -> Iterator[Callable[[], None]]:
     """A table that is drawn anew while the grid trains, on a terminal only."""
-    progress = {opened: Progress(opened) for opened in runs}
     if not console.is_terminal:
         yield lambda: None
         return
-    with Live(console=console, refresh_per_second=2, transient=True) as screen:
+    drawn = 0.0
+    with Live(console=console, auto_refresh=False, transient=True) as screen:
 
         def watch() -> None:
-            for seen in progress.values():
-                seen.update()
-            screen.update(table(runs, progress))
+            nonlocal drawn
+            if time.monotonic() - drawn > SECONDS:
+                screen.update(table(rows), refresh=True)
+                drawn = time.monotonic()
 
         yield watch

@@ -38,6 +38,22 @@ class Tail:
         return [json.loads(line) for line in whole.splitlines()]
 
 
+class Newest:
+    """The newest steps and training returns of a run's agents, from the files that its workers write."""
+
+    def __init__(self, run: Run) -> None:
+        self.steps = {agent.agent: 0 for agent in run.agents}
+        self.returns: dict[int, float] = {}
+        self._tails = [Tail(run.unit_directory(unit) / "metrics.jsonl") for unit in run.units]
+
+    def update(self) -> None:
+        """Read what has been written since."""
+        for row in (row for tail in self._tails for row in tail.read()):
+            self.steps[row["agent"]] = row["steps"]
+            if row["episode_return"] is not None:
+                self.returns[row["agent"]] = number(row["episode_return"])
+
+
 class Progress:
     """Share done, return so far over agents, steps per second, time left, what stopped.
 
@@ -47,9 +63,7 @@ class Progress:
     def __init__(self, run: Run, steps: int, stream: TextIO) -> None:
         """`steps` is what all agents will make together."""
         self._run = run
-        self._steps = {agent.agent: 0 for agent in run.agents}
-        self._returns: dict[int, float] = {}
-        self._metrics = [Tail(run.unit_directory(unit) / "metrics.jsonl") for unit in run.units]
+        self._newest = Newest(run)
         self._events = {unit: Tail(run.unit_directory(unit) / "events.jsonl") for unit in run.units}
         self._notes: Counter[str] = Counter()
         self._began: float | None = None
@@ -81,14 +95,11 @@ class Progress:
 
     def update(self) -> None:
         """Read what the workers have written since, and say what is worth a line of its own."""
-        for row in (row for tail in self._metrics for row in tail.read()):
-            self._steps[row["agent"]] = row["steps"]
-            if row["episode_return"] is not None:
-                self._returns[row["agent"]] = number(row["episode_return"])
+        self._newest.update()
         for unit, tail in self._events.items():
             for event in tail.read():
                 self._say(unit, event)
-        done = sum(self._steps.values())
+        done = sum(self._newest.steps.values())
         if self._began is None and done:  # what a run that goes on had made before does not count
             self._began, self._before = time.monotonic(), done
         elapsed = time.monotonic() - self._began if self._began else 0
@@ -101,9 +112,9 @@ class Progress:
         )
 
     def _returns_so_far(self) -> str:
-        if not self._returns:
+        if not self._newest.returns:
             return "starting" if not self._began else "no episode has ended"
-        returns = np.array(list(self._returns.values()))
+        returns = np.array(list(self._newest.returns.values()))
         return f"return {returns.mean():,.0f} (worst {returns.min():,.0f})"
 
     def _say(self, unit: int, event: dict[str, Any]) -> None:

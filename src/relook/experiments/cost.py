@@ -99,7 +99,7 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, workers: int
         )
     if any("finished" not in task.run.unit_events(task.unit) for task, _ in kinds.values()):
         raise RelookError("interrupted before the cost was known; nothing was started")
-    elapsed = [float(task.run.timing["elapsed"].max() or 0) for task, _ in kinds.values()]  # type: ignore[arg-type]
+    elapsed = [max(_column(task.run.timing, "elapsed")) for task, _ in kinds.values()]
     starting = max(0.0, wall * min(workers, len(kinds)) / len(kinds) - sum(elapsed) / len(elapsed))
     units = []
     for run, _ in runs:
@@ -137,17 +137,25 @@ def _scaled(run: Run, unit: int, members: int, task: Task, count: int, starting:
     """From the smoke's few steps to all steps of a unit, and from its agents to the unit's."""
     smoke, timing = task.run, task.run.timing
     each = smoke.steps / ITERATIONS
-    learning = [c for c in timing.columns if c not in NO_STAGES]
-    per_step = float(timing.select(pl.sum_horizontal(pl.col(learning).fill_null(0)))[1:].to_series().min()) / each  # type: ignore[arg-type]
+    stages = [_column(timing, name) for name in timing.columns if name not in NO_STAGES]
+    per_step = min(sum(parts) for parts in list(zip(*stages, strict=True))[1:]) / each  # the first one warms up
     share = members / count
     episodes = int(run.record["evaluate_episodes"])
-    evaluation = float(timing["evaluate"].drop_nulls().mean() or 0) if "evaluate" in timing.columns else 0.0  # type: ignore[arg-type]
-    seconds = starting + share * (run.steps * per_step + EVALUATIONS * evaluation * max(1, episodes / 2))
+    evaluations = [seconds for seconds in _column(timing, "evaluate") if seconds]
+    evaluation = sum(evaluations) / max(1, len(evaluations))
+    seconds = starting + share * (run.steps * per_step + EVALUATIONS * evaluation * episodes)
     replay = float(run.record["replay_bytes"] or 0) * members / len(run.agents)
-    peak = float(timing["peak_mebibytes"].max() or 0) * MEBIBYTE  # type: ignore[arg-type]
+    peak = max(_column(timing, "peak_mebibytes")) * MEBIBYTE
     grows, stays = _disk(smoke.unit_directory(task.unit))
     disk = share * (grows / smoke.steps * run.steps + 2 * stays) + replay
     return Cost(run.path.name, unit, members, seconds, peak + replay, disk)
+
+
+def _column(timing: pl.DataFrame, name: str) -> list[float]:
+    """A column of a run's timing, 0 where nothing was measured."""
+    if name not in timing.columns:
+        return [0.0] * len(timing)
+    return [float(value) for value in timing[name].fill_null(0)]
 
 
 NO_STAGES = ("unit", "iteration", "steps", "elapsed", "peak_mebibytes", "evaluate", "checkpoint")

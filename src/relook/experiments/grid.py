@@ -10,20 +10,17 @@ import itertools
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.runs.files import number, plain, read_json, write_whole
 from relook.runs.reading import GRID, Run
-from relook.runs.tidy import TUNING_SEEDS
-from relook.training import Request, prepare, settled
+from relook.training import Request, prepare, safe_name, settled
 from relook.workers import Task
 
 SCHEMA = 1
@@ -50,15 +47,15 @@ class Grid:
         if not self.algorithms or not self.environments:
             raise WrongRequest("expected at least one algorithm and one environment; found none")
         found: dict[str, Request] = {}
-        for (name, values), spec in itertools.product(self.algorithms.items(), self.environments):
-            known, preset = algorithm(name), self.presets.get(name)
+        for (name, asked), environment in itertools.product(self.algorithms.items(), self.environments):
+            values, spec, preset = asked, environment, self.presets.get(name)
             if preset is not None:
-                values = {**_each(known.preset(preset).hyperparameters), **values}  # noqa: PLW2901
-                spec = replace(spec, **known.preset(preset).environment)  # noqa: PLW2901
+                settings = algorithm(name).preset(preset)
+                values, spec = {**_each(settings.hyperparameters), **asked}, replace(spec, **settings.environment)
             if spec.function is not None:
                 raise WrongRequest(f"expected environments that other processes can import; found {spec.name}")
             arguments = "".join(f"-{key}={value}" for key, value in spec.arguments.items())
-            directory = _safe(f"{name}-{spec.name}{arguments}")
+            directory = safe_name(f"{name}-{spec.name}{arguments}")
             if directory in found:
                 raise WrongRequest(f"expected different environments; found {spec.name} twice")
             found[directory] = Request(
@@ -100,10 +97,6 @@ class Grid:
 
 def _each(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {name: value if isinstance(value, list) else [value] for name, value in settings.items()}
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in name)
 
 
 # The file
@@ -291,21 +284,3 @@ def check_ended(runs: Sequence[Run], out: Path) -> None:
         raise Interrupted(
             f"interrupted; {out} keeps what was trained until then, and the same command goes on from there"
         )
-
-
-def rows(runs: Sequence[Run]) -> pl.DataFrame:
-    """How every agent of a grid ended, a row each: the same for the same grid, however it was carried out."""
-    return pl.DataFrame(list(_rows(runs)), infer_schema_length=None)
-
-
-def _rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
-    for run in runs:
-        for summary in run.agent_summaries:
-            yield {
-                "algorithm": run.algorithm,
-                "environment": run.environment_name,
-                **{key: summary[key] for key in ("agent", "seed", "status", "steps", "final_return")},
-                "phase": "tune" if summary["seed"] >= TUNING_SEEDS else "test",
-                "hyperparameters": json.dumps(summary["hyperparameters"]),
-                "parameters_sha256": summary["parameters_sha256"],
-            }

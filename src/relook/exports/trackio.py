@@ -33,5 +33,5 @@ def write(runs: Sequence[Run], out: Path) -> str:
                 )
                 for step, elapsed, numbers in history.points:
                     trackio.log({"elapsed": elapsed, **numbers}, step=step)
-                trackio.finish()  # type: ignore[no-untyped-call]
+                trackio.finish()  # type: ignore[no-untyped-call]  # trackio declares no types for it
     return f"TRACKIO_DIR={out} trackio show --project relook"

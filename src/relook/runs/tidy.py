@@ -188,7 +188,7 @@ def histories(run: Run) -> Iterator[History]:
             points=[
                 (
                     int(step),
-                    float(rows["elapsed"].max() or 0.0),  # type: ignore[arg-type]
+                    max(rows["elapsed"].fill_null(0.0).to_list()),
                     dict(zip(rows["name"], rows["value"], strict=True)),
                 )
                 for (step,), rows in own.sort("step", maintain_order=True).group_by("step", maintain_order=True)

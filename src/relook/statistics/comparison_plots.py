@@ -32,6 +32,10 @@ Band = tuple[Array, Array, Array, Array]
 """x, y, and the ends of the interval."""
 
 
+NAMES = ("scores", "intervals", "differences", "improvement", "profiles", "efficiency", "reached", "looks")
+"""Of all pictures that there may be."""
+
+
 def pictures(comparison: Comparison, looks: Looks | None = None) -> Iterator[tuple[str, Figure]]:
     """All pictures that a comparison has, with their names."""
     yield "scores", scores(comparison)
@@ -275,7 +279,7 @@ def scores(comparison: Comparison) -> Figure:
             at.plot([row - 0.42, row + 0.42], [mean.value] * 2, color="black", linewidth=1)
         turned = len(marks) > 4
         width = int(figure.get_figwidth() / per_row(len(tasks)) * 10 / len(marks))
-        names = [method if turned else wrapped(method, width) for method in marks]
+        names = [wrapped(method, 200 if turned else width) for method in marks]
         at.set_xticks(range(len(marks)), names, rotation=90 if turned else 0)
         at.set_xlim(-0.6, len(marks) - 0.4)
         at.grid(axis="x", visible=False)

@@ -14,6 +14,7 @@ from relook.runs.reading import Run
 from relook.runs.tidy import figure, task_name
 from relook.statistics.curves import Curve
 from relook.statistics.plots import Seed
+from relook.statistics.scores import FAILED
 
 X = Literal["steps", "updates", "time"]
 X_LABELS: dict[X, str] = {
@@ -23,7 +24,6 @@ X_LABELS: dict[X, str] = {
 }
 EVALUATIONS = {"evaluation": True, "stochastic-evaluation": False}
 """What `y` may be besides metrics: evaluations in their two modes."""
-FAILED = ("crashed", "diverged", "killed")
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,12 @@ def y_label(runs: Sequence[Run], y: str) -> tuple[str, str]:
         episodes = " or ".join(sorted({str(run.record["evaluate_episodes"]) for run in runs}))
         mode = "deterministic" if EVALUATIONS[y] else "stochastic"
         return f"return (reward, mean of {episodes} {mode} episodes)", ""
-    metric = next((run.record["metrics"][y] for run in runs if y in run.record.get("metrics", {})), None)
-    name = y.replace("_", " ")
-    if metric is None:
-        return name, ""
-    return f"{name} ({metric['unit']})" if metric["unit"] else name, str(metric["meaning"])
+    known = [run.record.get("metrics") for run in runs]
+    metric: dict[str, Any] = next(
+        (own[y] for own in known if isinstance(own, dict) and isinstance(own.get(y), dict)), {}
+    )
+    name, unit = y.replace("_", " "), metric.get("unit")
+    return f"{name} ({unit})" if unit else name, str(metric.get("meaning", ""))
 
 
 def grouped(found: Sequence[Line], by: Sequence[str], facet: str | None) -> dict[str, dict[str, list[Seed]]]:

@@ -234,7 +234,8 @@ def finish(figure: Figure, title: str, entries: Sequence[tuple[mpl.lines.Line2D,
 
 
 def wrapped(text: str, width: int) -> str:
-    """Text in lines of at most that many characters."""
+    """Text in lines of at most that many characters; a dollar sign is one, and begins no formula."""
+    text = text.replace("$", r"\$")
     return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, max(width, 10)) or [""])
 
 

@@ -184,7 +184,10 @@ def of_table(path: Path, mode: str = "deterministic") -> list[Training]:
         )
     try:
         frame = frame.with_columns(
-            pl.col("method", "task").cast(pl.String), pl.col("seed").cast(pl.Int64), pl.col("score").cast(pl.Float64)
+            # A name is one line, in every table that it comes to stand in.
+            pl.col("method", "task").cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars(),
+            pl.col("seed").cast(pl.Int64),
+            pl.col("score").cast(pl.Float64),
         )
         if "step" in frame.columns:
             frame = frame.with_columns(pl.col("step").cast(pl.Float64))
