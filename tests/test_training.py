@@ -13,7 +13,8 @@ from relook.algorithms.ppo import Config
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
 from relook.runs.reading import Run
-from relook.training import Request, environment_spec, prepare, read_work, train
+from relook.runs.tidy import method_name
+from relook.training import Arm, Request, environment_spec, prepare, read_work, train
 from support import HOMES
 from support import TINY as SMALL_ONES
 
@@ -211,3 +212,32 @@ def test_every_algorithm_counts_its_updates(tmp_path: Path, name: str) -> None:
     sizes: dict[str, Any] = {key: values[0] for key, values in SMALL_ONES[name].items()}
     run = train(name, env, seeds=1, out=tmp_path / "run", steps=64, evaluate_episodes=0, workers=1, **sizes)
     assert run.metrics["updates"].to_list() == UPDATES.get(name, [1, 1])
+
+
+# Arms
+
+
+def test_arms_have_settings_and_seeds_of_their_own(tmp_path: Path) -> None:
+    arms = [Arm("full", {}, [0, 1, 2]), Arm("no clip", {"clip": 10.0}, [3]), Arm("small", {"hidden": (8,)}, [4, 5])]
+    shared: dict[str, list[Any]] = {"hidden": [(16,)], "discount": [0.9]}
+    asked = Request("ppo", EnvironmentSpec("CartPole-v1"), (), 1024, shared, out=tmp_path / "run", arms=arms)
+    run = prepare(asked, workers=1)
+    assert [(agent.arm, agent.seed, agent.unit) for agent in run.agents] == [
+        ("full", 0, 0), ("full", 1, 0), ("full", 2, 0), ("no clip", 3, 0), ("small", 4, 1), ("small", 5, 1)
+    ]  # fmt: skip
+    assert [agent.hyperparameters["clip"] for agent in run.agents] == [0.2, 0.2, 0.2, 10.0, 0.2, 0.2]
+    assert {agent.hyperparameters["discount"] for agent in run.agents} == {0.9}
+    assert [method_name(run, agent) for agent in run.agents][2:5] == ["ppo full", "ppo no clip", "ppo small"]
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ([Arm("a", {}, [0]), Arm("a", {}, [1])], "arms of different names; found a, a"),
+        ([Arm("a", {}, [])], "at least one seed"),
+        ([Arm("a", {"clip": -1.0}, [0])], "expected clip above 0"),
+    ],
+)
+def test_arms_that_cannot_be_are_refused(arms: list[Arm], said: str) -> None:
+    with pytest.raises(WrongRequest, match=said):
+        prepare(Request("ppo", EnvironmentSpec("CartPole-v1"), (), 1024, arms=arms), workers=1)

@@ -34,6 +34,16 @@ VERSIONS = ("relook", "torch", "numpy", "gymnasium", "mujoco", "safetensors")
 
 
 @dataclass(frozen=True)
+class Arm:
+    """Some of a request's agents, with a setting and seeds of their own: a trial of a search, a part left out."""
+
+    name: str
+    changed: Mapping[str, Any]
+    """Hyper-parameters in which it differs from what is asked for all."""
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Request:
     """What somebody asks to be trained."""
 
@@ -55,6 +65,8 @@ class Request:
     """Environment steps per agent between checkpoints; 0: only at the end."""
     milestones: Sequence[int] = ()
     """Steps per agent whose checkpoints are kept for good."""
+    arms: Sequence[Arm] = ()
+    """In place of every value with every seed: `seeds` and values of `hyperparameters` are then those of all arms."""
 
 
 def prepare(request: Request, workers: int | None = None) -> Run:
@@ -64,13 +76,8 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     planned apart. Where there are fewer such groups than workers, groups are split. Raises `WrongRequest`.
     """
     known = algorithm(request.algorithm)
-    settings = _settings(known.config, request.hyperparameters)
-    if not request.seeds:
-        raise WrongRequest("expected at least one seed; found none")
-    if len(set(request.seeds)) < len(request.seeds):
-        raise WrongRequest(f"expected different seeds; found {list(request.seeds)}")
-    if min(request.seeds) < 0:
-        raise WrongRequest(f"expected seeds of at least 0; found {min(request.seeds)}")
+    members = _members(known.config, request)
+    settings = [setting for i, (_, setting, _) in enumerate(members) if setting not in [m[1] for m in members[:i]]]
     if request.evaluate_episodes < 0:
         raise WrongRequest(f"expected at least 0 episodes per evaluation; found {request.evaluate_episodes}")
     if request.checkpoint_every < 0:
@@ -97,9 +104,10 @@ def prepare(request: Request, workers: int | None = None) -> Run:
     structural = names(known.config, "structural")
     groups: dict[str, list[int]] = {}
     agents = []
-    for index, (setting, seed) in enumerate(itertools.product(settings, request.seeds)):
+    for index, (arm, setting, seed) in enumerate(members):
         groups.setdefault(repr([setting[name] for name in structural]), []).append(index)
-        agents.append({"agent": index, "seed": seed, "unit": -1, "hyperparameters": setting})
+        named = {} if arm is None else {"arm": arm}
+        agents.append({"agent": index, **named, "seed": seed, "unit": -1, "hyperparameters": setting})
     pieces = max(1, workers // len(groups))
     units = [share for group in groups.values() for share in _shares(group, pieces)]
     for unit, share in enumerate(units):
@@ -199,6 +207,31 @@ def _check_networks(known: Algorithm, spaces: Spaces, setting: Mapping[str, Any]
         ) from error
     if not isinstance(made, known.networks):
         raise WrongRequest(f"{known.name} learns a {wanted}: expected a function that makes one; found {made!r}")
+
+
+def _members(config: type[Any], request: Request) -> list[tuple[str | None, dict[str, Any], int]]:
+    """Arm, setting and seed of every agent that is asked for, checked."""
+    if not request.arms:
+        settings, seeds = _settings(config, request.hyperparameters), _checked_seeds(request.seeds)
+        return [(None, setting, seed) for setting, seed in itertools.product(settings, seeds)]
+    names = [arm.name for arm in request.arms]
+    if len(set(names)) < len(names):
+        raise WrongRequest(f"expected arms of different names; found {', '.join(names)}")
+    members: list[tuple[str | None, dict[str, Any], int]] = []
+    for arm in request.arms:
+        [setting] = _settings(config, {**request.hyperparameters, **{k: [v] for k, v in arm.changed.items()}})
+        members += [(arm.name, setting, seed) for seed in _checked_seeds(arm.seeds)]
+    return members
+
+
+def _checked_seeds(seeds: Sequence[int]) -> Sequence[int]:
+    if not seeds:
+        raise WrongRequest("expected at least one seed; found none")
+    if len(set(seeds)) < len(seeds):
+        raise WrongRequest(f"expected different seeds; found {list(seeds)}")
+    if min(seeds) < 0:
+        raise WrongRequest(f"expected seeds of at least 0; found {min(seeds)}")
+    return seeds
 
 
 def _settings(config: type[Any], asked: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

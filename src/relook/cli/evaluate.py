@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
     scores: dict[str, list[tuple[int, float]]] = {}
     for agent in evaluated.agents:
         own = returns[agent.agent]
-        scores.setdefault(setting_name(evaluated, agent.hyperparameters), []).append((agent.seed, sum(own) / len(own)))
+        scores.setdefault(setting_name(evaluated, agent), []).append((agent.seed, sum(own) / len(own)))
     mode = "stochastic" if form.stochastic else "deterministic"
     given = " ".join(f"{key}={value}" for key, value in spec.arguments.items())
     title = (

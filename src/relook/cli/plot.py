@@ -23,7 +23,7 @@ class Form:
     x: Literal["steps", "updates", "time"] = "steps"
     """Environment steps or updates of each agent, or seconds."""
     group: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY…")] = ()
-    """A line for each value of these: run, algorithm, preset, task, seed, or hyper-parameters. By run and setting
+    """A line for each value of these: run, algorithm, preset, task, seed, arm, or hyper-parameters. By run and setting
     unless said otherwise."""
     facet: Annotated[str | None, tyro.conf.arg(metavar="KEY")] = None
     """A panel for each value of this; for each task if there are several."""

@@ -56,23 +56,23 @@ def run(arguments: Sequence[str]) -> None:
     common = ", ".join(f"{name} {figure(value)}" for name, value in defaults.items() if name not in shown.varied())
     console.print(f"  settings     {common}\n", highlight=False)
 
-    table = Table()
+    table, several = Table(), any(setting_name(shown, agent) for agent in shown.agents)
     for column in (
         "agent",
         "seed",
-        *(["setting"] if shown.varied() else []),
+        *(["setting"] if several else []),
         "status",
         "steps",
         "final return",
         "sha256",
     ):
         table.add_column(column, justify="left" if column in ("setting", "status", "sha256") else "right")
-    for summary in shown.agent_summaries:
+    for agent, summary in zip(shown.agents, shown.agent_summaries, strict=True):
         final, digest = summary["final_return"], summary["parameters_sha256"]
         table.add_row(
             str(summary["agent"]),
             str(summary["seed"]),
-            *([setting_name(shown, summary["hyperparameters"])] if shown.varied() else []),
+            *([setting_name(shown, agent)] if several else []),
             summary["status"],
             f"{summary['steps']:,}",
             "–" if final is None else f"{final:,.1f}",

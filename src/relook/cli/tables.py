@@ -16,8 +16,8 @@ from relook.statistics.aggregates import iqm, mean_interval
 def settings(run: Run) -> dict[str, list[dict[str, Any]]]:
     """The agents' summaries, by setting."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for summary in run.agent_summaries:
-        groups.setdefault(setting_name(run, summary["hyperparameters"]), []).append(summary)
+    for agent, summary in zip(run.agents, run.agent_summaries, strict=True):
+        groups.setdefault(setting_name(run, agent), []).append(summary)
     return groups
 
 

@@ -36,6 +36,8 @@ class AgentRecord:
     seed: int
     unit: int
     hyperparameters: Mapping[str, Any]
+    arm: str | None = None
+    """What its setting is called, in a run whose agents are not every value with every seed."""
 
 
 class Run:
@@ -54,7 +56,13 @@ class Run:
         try:
             self.algorithm = str(self.record["algorithm"])
             self.agents = [
-                AgentRecord(int(row["agent"]), int(row["seed"]), int(row["unit"]), dict(row["hyperparameters"]))
+                AgentRecord(
+                    int(row["agent"]),
+                    int(row["seed"]),
+                    int(row["unit"]),
+                    dict(row["hyperparameters"]),
+                    None if row.get("arm") is None else str(row["arm"]),
+                )
                 for row in self.record["agents"]
             ]
             self.steps = int(self.record["steps"])
@@ -253,6 +261,7 @@ class Run:
                 summaries.append(
                     {
                         "agent": agent.agent,
+                        **({} if agent.arm is None else {"arm": agent.arm}),
                         "seed": agent.seed,
                         "hyperparameters": dict(agent.hyperparameters),
                         "status": stopped.get(agent.agent, {"status": "crashed" if end == "failed" else end})["status"],

@@ -52,9 +52,9 @@ def task_name(run: Run) -> str:
     return f"{run.environment_name} ({arguments})" if arguments else run.environment_name
 
 
-def setting_name(run: Run, hyperparameters: Mapping[str, Any]) -> str:
-    """A setting by what distinguishes it from the run's others."""
-    return ", ".join(f"{name}={figure(hyperparameters[name])}" for name in run.varied())
+def setting_name(run: Run, agent: AgentRecord) -> str:
+    """An agent's setting: its arm, or what distinguishes it from the run's others."""
+    return agent.arm or ", ".join(f"{name}={figure(agent.hyperparameters[name])}" for name in run.varied())
 
 
 def figure(value: Any) -> str:
@@ -67,7 +67,7 @@ def figure(value: Any) -> str:
 def method_name(run: Run, agent: AgentRecord) -> str:
     """The algorithm with its preset, and the agent's setting if the run has several."""
     name = run.algorithm + (f" ({run.record['preset']})" if run.record.get("preset") else "")
-    return f"{name} {setting_name(run, agent.hyperparameters)}".strip()
+    return f"{name} {setting_name(run, agent)}".strip()
 
 
 def time_limit(run: Run) -> str:

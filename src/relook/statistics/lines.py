@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -32,7 +32,7 @@ class Line:
 
     seed: Seed
     keys: Mapping[str, str]
-    """run, algorithm, preset, task, seed, and all hyper-parameters."""
+    """run, algorithm, preset, task, seed, arm, and all hyper-parameters."""
 
 
 def lines(run: Run, name: str, y: str = "evaluation", x: X = "steps", since: float = 0) -> list[Line]:
@@ -58,6 +58,7 @@ def lines(run: Run, name: str, y: str = "evaluation", x: X = "steps", since: flo
             "preset": str(run.record.get("preset") or "none"),
             "task": task_name(run),
             "seed": str(agent.seed),
+            "arm": agent.arm or "none",
             **{key: figure(value) for key, value in agent.hyperparameters.items()},
         }
         found.append(Line(Seed((at, own["value"].to_numpy().astype(np.float64)), failed), keys))
@@ -129,7 +130,7 @@ def grouped(found: Sequence[Line], by: Sequence[str], facet: str | None) -> dict
     return panels
 
 
-PLAIN = ("run", "algorithm", "task")
+PLAIN = ("run", "algorithm", "task", "arm")
 """Keys whose values say what they are."""
 
 
@@ -140,8 +141,9 @@ def said(line: Line, keys: Sequence[str]) -> str:
 
 
 def differing(found: Sequence[Line]) -> list[str]:
-    """The keys, other than seeds, runs and tasks, in which curves of one run differ."""
+    """The keys, other than seeds, runs and tasks, in which curves of one run differ; arms say all of it."""
     runs = {line.keys["run"] for line in found}
     keys = [key for key in found[0].keys if key not in ("run", "task", "seed")]
     of_run = {run: [line for line in found if line.keys["run"] == run] for run in runs}
-    return [key for key in keys if any(len({line.keys.get(key) for line in own}) > 1 for own in of_run.values())]
+    differ = [key for key in keys if any(len({line.keys.get(key) for line in own}) > 1 for own in of_run.values())]
+    return ["arm"] if "arm" in differ else differ
