@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from relook import training
-from relook import workers as workers_
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
-from relook.experiments import cost
+from relook.experiments import engine
 from relook.population import single_threaded
 from relook.runs.reading import Run
 from relook.training import Request, prepare, work
@@ -92,5 +91,5 @@ def work_here(monkeypatch: pytest.MonkeyPatch) -> None:
             if "interrupted" in task.run.unit_events(task.unit):
                 break
 
-    for place in (training, cost, workers_):
+    for place in (training, engine):
         monkeypatch.setattr(place, "in_processes", here)

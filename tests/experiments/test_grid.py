@@ -12,6 +12,7 @@ from relook.cli.main import main
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
 from relook.experiments.cost import Cost, Estimate, measure
+from relook.experiments.engine import Embedded
 from relook.experiments.grid import Grid, check_ended, from_toml, left, prepare_runs, reopened, spread
 from relook.runs.reading import Run, opened
 from relook.training import work
@@ -124,7 +125,7 @@ def test_a_record_says_what_was_asked_for(tmp_path: Path) -> None:
     asked = grid(algorithms={"ppo": SMALL | {"target_kl": [float("inf"), 0.01]}}, presets={"ppo": "sb3"})
     prepare_runs(asked, tmp_path / "g", 1)
     assert reopened(tmp_path / "g").record() == asked.record()
-    for damage in ("{}", "[]", '{"schema": 9}', '{"schema": 1, "algorithms": 3}'):
+    for damage in ("{}", "[]", '{"schema": 9}', '{"schema": 2, "kind": "grid", "algorithms": 3}'):
         (tmp_path / "g" / "grid.json").write_text(damage)
         with pytest.raises(RelookError, match=r"expected .*grid.json"):
             reopened(tmp_path / "g")
@@ -208,7 +209,7 @@ def test_a_smoke_costs_little_and_leaves_nothing(tmp_path: Path, work_here: None
         tmp_path / "g",
         1,
     )
-    found = measure(runs, tmp_path / "g", 1)
+    found = measure(runs, tmp_path / "g", Embedded(1))
     assert [(cost.run, cost.agents) for cost in found.units] == [("ppo-Pendulum-v1", 2), ("sac-Pendulum-v1", 2)]
     assert all(cost.seconds > 1 and cost.memory > 2**20 and cost.disk > 2**16 for cost in found.units)
     assert not (tmp_path / "g" / ".smoke").exists()

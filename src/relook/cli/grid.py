@@ -25,7 +25,8 @@ from relook.runs.reading import GRID, Run
 
 if TYPE_CHECKING:
     from relook.experiments.cost import Estimate
-    from relook.experiments.grid import Grid
+    from relook.experiments.engine import Engine
+    from relook.experiments.grid import Grid, Study
 
 
 @dataclass(kw_only=True)
@@ -104,15 +105,15 @@ def run(arguments: Sequence[str]) -> None:
 
         given = parse(FileForm, "grid", arguments)
         if given.file.is_dir():
-            carry_out(reopened(given.file), replace(given, out=given.file))
+            train(reopened(given.file), replace(given, out=given.file))
         else:
-            carry_out(from_toml(given.file), given)
+            train(from_toml(given.file), given)
         return
     known = [algorithm(name).name for name in names]
     if len(set(known)) < len(known):
         raise WrongRequest(f"expected different algorithms; found {' '.join(known)}")
     form = parse(form_for(known), f"grid {' '.join(known)}", arguments[len(known) :])
-    carry_out(_grid(known, form), form)
+    train(_grid(known, form), form)
 
 
 def _grid(names: Sequence[str], form: Any) -> "Grid":
@@ -138,32 +139,50 @@ def _grid(names: Sequence[str], form: Any) -> "Grid":
     )
 
 
-def carry_out(grid: "Grid", form: Where) -> None:
-    """Plan, measure what it costs, train what is left, and say what became of it."""
+def carry_out(study: "Study", form: Where) -> Path | None:
+    """Plan, measure what it costs, train what is left, and say what became of it.
+
+    Returns where all of it lies when it has ended, None if the plan was all that was wanted.
+    """
     from relook.experiments.cost import measure
     from relook.experiments.grid import check_ended, left, prepare_runs
-    from relook.workers import available_cores, in_processes
 
-    workers = available_cores() if form.workers is None else form.workers
-    if workers < 1:
-        raise WrongRequest(f"expected at least one worker; found {workers}")
-    record = json.dumps(grid.record(), sort_keys=True)
-    out = form.out or Path("runs") / f"grid-{sha256(record.encode()).hexdigest()[:8]}"
-    there = prepare_runs(grid, out, workers)
+    engine = engine_of(form)
+    record = study.record()
+    digest = sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    out = form.out or Path("runs") / f"{record['kind']}-{digest[:8]}"
+    there = prepare_runs(study, out, engine.workers)
     runs = [opened for opened, _ in there]
     begun = any(opened.unit_directory(unit).exists() for opened in runs for unit in opened.units)
     console = Console(stderr=True)
     if not begun:
         console.print("measuring what it costs …", style="dim")
-        print_plan(runs, measure(there, out, workers), out)
+        print_plan(runs, measure(there, out, engine), out)
     if form.plan:
-        return
+        return None
     rows = [Row(opened) for opened in runs]
     with live(rows, console) as watch:
-        in_processes(left(there), workers, watch)
+        engine.carry_out(left(there), watch)
     Console().print(table(rows))
     check_ended(runs, out)
-    print(f"The grid lies in {out}. Next:\n  relook compare {out}\n  relook plot {out}")
+    return out
+
+
+def engine_of(form: Where) -> "Engine":
+    """Where the units of work are carried out, as somebody asks for it."""
+    from relook.experiments.engine import Embedded
+    from relook.workers import available_cores
+
+    workers = available_cores() if form.workers is None else form.workers
+    if workers < 1:
+        raise WrongRequest(f"expected at least one worker; found {workers}")
+    return Embedded(workers)
+
+
+def train(grid: "Grid", form: Where) -> None:
+    """Carry out a grid, and say how to look at it."""
+    if out := carry_out(grid, form):
+        print(f"The grid lies in {out}. Next:\n  relook compare {out}\n  relook plot {out}")
 
 
 def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path) -> None:

@@ -15,11 +15,12 @@ import polars as pl
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError
+from relook.experiments.engine import Engine
 from relook.population.hyperparameters import names
 from relook.runs.files import plain, write_whole
 from relook.runs.reading import Run
 from relook.runs.segments import REPLAY
-from relook.workers import Task, in_processes
+from relook.workers import Task
 
 SMOKE = ".smoke"
 ITERATIONS = 3
@@ -69,7 +70,7 @@ class Estimate:
         return sum(cost.disk for cost in self.units)
 
 
-def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, workers: int) -> Estimate:
+def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, engine: Engine) -> Estimate:
     """Train the first unit of each kind for a moment. Raises `RelookError` for the first kind that fails.
 
     A kind is an algorithm on an environment with its structural hyper-parameters.
@@ -87,7 +88,7 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, workers: int
                 smoke, count = _smoke(run, unit, out / SMOKE / str(len(kinds)))
                 kinds[kind] = Task(smoke, unit, spec), count
     began = time.monotonic()
-    in_processes([task for task, _ in kinds.values()], workers, lambda: None)
+    engine.carry_out([task for task, _ in kinds.values()], lambda: None)
     wall = time.monotonic() - began
     failed = [task for task, _ in kinds.values() if "failed" in task.run.unit_events(task.unit)]
     if failed:
@@ -100,7 +101,7 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, workers: int
     if any("finished" not in task.run.unit_events(task.unit) for task, _ in kinds.values()):
         raise RelookError("interrupted before the cost was known; nothing was started")
     elapsed = [max(_column(task.run.timing, "elapsed")) for task, _ in kinds.values()]
-    starting = max(0.0, wall * min(workers, len(kinds)) / len(kinds) - sum(elapsed) / len(elapsed))
+    starting = max(0.0, wall * min(engine.workers, len(kinds)) / len(kinds) - sum(elapsed) / len(elapsed))
     units = []
     for run, _ in runs:
         for unit in run.units:
@@ -108,7 +109,7 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, workers: int
             members = sum(agent.unit == unit for agent in run.agents)
             units.append(_scaled(run, unit, members, task, count, starting))
     shutil.rmtree(out / SMOKE, ignore_errors=True)
-    return Estimate(units, workers)
+    return Estimate(units, engine.workers)
 
 
 def _smoke(run: Run, unit: int, directory: Path) -> tuple[Run, int]:

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
@@ -23,13 +23,25 @@ from relook.runs.reading import GRID, Run
 from relook.training import Request, prepare, safe_name, settled
 from relook.workers import Task
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_BYTES = 2**20
+
+
+class Study(Protocol):
+    """Something that is a directory of runs."""
+
+    def requests(self) -> dict[str, Request]:
+        """The runs, by the names of their directories."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What is asked for, as JSON holds it, with the `kind` of study that it is."""
+        ...
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is to be trained."""
+    """Every algorithm on every environment, with every combination of its hyper-parameters and every seed."""
 
     algorithms: Mapping[str, Mapping[str, Sequence[Any]]]
     """Algorithm → hyper-parameter → values; what is not named keeps its default."""
@@ -72,27 +84,23 @@ class Grid:
 
     def record(self) -> dict[str, Any]:
         """What is asked for, as JSON holds it."""
-        environments = [
-            {
-                "name": spec.name,
-                "arguments": dict(spec.arguments),
-                "max_episode_steps": spec.max_episode_steps,
-                "reset_seed": spec.reset_seed,
-                "rescale_actions": spec.rescale_actions,
-            }
-            for spec in self.environments
-        ]
         asked = {
             "schema": SCHEMA,
+            "kind": "grid",
             "algorithms": {name: {k: list(v) for k, v in own.items()} for name, own in self.algorithms.items()},
             "presets": dict(self.presets),
-            "environments": environments,
+            "environments": [environment_record(spec) for spec in self.environments],
             "seeds": list(self.seeds),
             "steps": self.steps,
             "evaluate_episodes": self.evaluate_episodes,
             "checkpoint_every": self.checkpoint_every,
         }
         return dict(json.loads(json.dumps(plain(asked))))
+
+
+def environment_record(spec: EnvironmentSpec) -> dict[str, Any]:
+    """An environment's spec as JSON holds it; `EnvironmentSpec(**record)` is the way back."""
+    return {name: getattr(spec, name) for name in ENVIRONMENT} | {"arguments": dict(spec.arguments)}
 
 
 def _each(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -195,22 +203,13 @@ def _values(default: Any, given: Any) -> list[Any]:
 # The directory
 
 
-def prepare_runs(grid: Grid, out: Path, workers: int) -> list[tuple[Run, EnvironmentSpec]]:
-    """The runs of a grid, ready to be carried out: new ones, or those that are there from before.
+def prepare_runs(study: Study, out: Path, workers: int) -> list[tuple[Run, EnvironmentSpec]]:
+    """The runs of a study, ready to be carried out: new ones, or those that are there from before.
 
-    Raises `WrongRequest` if the directory holds another grid, and says in what it differs.
+    Raises `WrongRequest` if the directory holds another study, and says in what it differs.
     """
-    requests = grid.requests()
-    if (out / GRID).is_file():
-        _check_same(read_json(out / GRID), grid.record(), out)
-    else:
-        if out.exists() and (out.is_file() or any(out.iterdir())):
-            raise WrongRequest(f"expected --out to name a new directory, or one of this grid; {out} holds other files")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            write_whole(out / GRID, (json.dumps(grid.record(), indent=1) + "\n").encode())
-        except OSError as error:
-            raise WrongRequest(f"cannot write into {out}: {error.strerror}; choose another --out") from error
+    requests = study.requests()
+    claim(out, study.record())
     each = max(1, -(-workers // len(requests)))
     runs = []
     for name, request in requests.items():
@@ -221,12 +220,28 @@ def prepare_runs(grid: Grid, out: Path, workers: int) -> list[tuple[Run, Environ
     return runs
 
 
+def claim(out: Path, record: Mapping[str, Any]) -> None:
+    """Make a directory a study's own. Raises `WrongRequest` if it is another's, or holds other files."""
+    if (out / GRID).is_file():
+        _check_same(read_json(out / GRID), record, out)
+        return
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise WrongRequest(
+            f"expected --out to name a new directory, or one of this {record['kind']}; {out} holds other files"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / GRID, (json.dumps(record, indent=1) + "\n").encode())
+    except OSError as error:
+        raise WrongRequest(f"cannot write into {out}: {error.strerror}; choose another --out") from error
+
+
 def _check_same(there: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
     for key in {**there, **asked}:
         if there.get(key) != asked.get(key):
             raise WrongRequest(
-                f"expected the grid that {out} was made for; its {key} is {json.dumps(there.get(key))}, and asked for "
-                f"is {json.dumps(asked.get(key))}: choose another --out for another grid"
+                f"expected the {asked['kind']} that {out} was made for; its {key} is {json.dumps(there.get(key))}, and "
+                f"asked for is {json.dumps(asked.get(key))}: choose another --out for another one"
             )
 
 
@@ -234,8 +249,8 @@ def reopened(out: Path) -> Grid:
     """The grid that a directory was made for. Raises `RelookError` if its record is damaged."""
     found = read_json(out / GRID)
     try:
-        if found["schema"] != SCHEMA:
-            raise ValueError(f"schema {found['schema']!r}")
+        if (found["schema"], found["kind"]) != (SCHEMA, "grid"):
+            raise ValueError(f"a {found['kind']} of schema {found['schema']!r}")
         algorithms = {
             name: {key: _values(_default(name, key), values) for key, values in own.items()}
             for name, own in found["algorithms"].items()
