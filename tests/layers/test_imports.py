@@ -24,7 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "exports": ("errors", "runs"),
     "workers": ("errors", "envs", "runs"),
     "training": (*LOWER, "algorithms", "workers"),
-    "experiments": (*LOWER, "algorithms", "workers", "training"),
+    "experiments": (*LOWER, "algorithms", "statistics", "workers", "training"),
     "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training", "experiments"),
     "__init__": ("runs", "algorithms", "training"),
 }

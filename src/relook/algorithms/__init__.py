@@ -38,6 +38,11 @@ class Algorithm:
         return self._module.METRICS  # type: ignore[no-any-return]
 
     @property
+    def components(self) -> Mapping[str, Mapping[str, Any]]:
+        """The file's `COMPONENTS`: parts that it can do without."""
+        return self._module.COMPONENTS  # type: ignore[no-any-return]
+
+    @property
     def presets(self) -> Mapping[str, Preset]:
         """Other implementations' settings of it, by name."""
         from relook.algorithms.presets import PRESETS

@@ -22,7 +22,7 @@ bootstrap through truncation.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -98,6 +98,15 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.rollouts * self.horizon * self.envs
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "reward scaling": {"scale_rewards": False},
+    "gradient clipping": {"max_gradient_norm": float("inf")},
+    "clipping each by itself": {"clip_together": True},
+    "learning-rate annealing": {"anneal_learning_rate": False},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def policy_loss(

@@ -23,7 +23,7 @@ Up. A time limit is not an end: targets bootstrap through truncation.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -102,6 +102,13 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.iteration
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "target networks": {"target_rate": 1.0},
+    "exploration noise": {"exploration_noise": 0.0},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def check_task(spaces: Spaces, time_limit: int | None) -> None:

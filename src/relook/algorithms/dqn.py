@@ -22,7 +22,7 @@ clipped by their norm; a time limit is not an end: targets bootstrap through tru
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -115,6 +115,16 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.iteration
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "target network": {"target_interval": 4},
+    "double Q-learning": {"double": False},
+    "n-step targets": {"n_step": 1},
+    "squared loss": {"loss": "huber"},
+    "learning-rate annealing": {"anneal_learning_rate": False},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def check_task(spaces: Spaces, time_limit: int | None) -> None:

@@ -24,7 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -117,6 +117,21 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.horizon * self.envs
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "ratio clipping": {"clip": 1e9},
+    "several epochs": {"epochs": 1},
+    "GAE": {"gae_lambda": 1.0},
+    "advantage normalisation": {"normalise_advantages": False},
+    "reward scaling": {"scale_rewards": False},
+    "gradient clipping": {"max_gradient_norm": float("inf")},
+    "clipping each by itself": {"clip_together": True},
+    "learning-rate annealing": {"anneal_learning_rate": False},
+    "clip annealing": {"anneal_clip": False},
+    "tanh units": {"activation": "relu"},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 # Losses are given for each sample, and their slope is how the mean over samples changes with each log π(a|s) or V(s).

@@ -24,7 +24,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -88,6 +88,15 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.horizon * self.envs
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "baseline": {"baseline": "none"},
+    "advantage normalisation": {"normalise_advantages": False},
+    "reward scaling": {"scale_rewards": False},
+    "learning-rate annealing": {"anneal_learning_rate": False},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def check_task(spaces: Spaces, time_limit: int | None) -> None:

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -108,6 +108,13 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.iteration
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "target networks": {"target_rate": 1.0},
+    "learned temperature": {"learn_temperature": False},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def check_task(spaces: Spaces, time_limit: int | None) -> None:

@@ -22,7 +22,7 @@ scaled, and observations normalised on request. A time limit is not an end: targ
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -103,6 +103,16 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.horizon * self.envs
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "line search": {"line_search": False},
+    "GAE": {"gae_lambda": 1.0},
+    "advantage normalisation": {"normalise_advantages": False},
+    "reward scaling": {"scale_rewards": False},
+    "trust-region annealing": {"anneal_target_kl": False},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def surrogate(log_ratio: Float[Tensor, "A B"], advantage: Float[Tensor, "A B"]) -> Float[Tensor, " A"]:

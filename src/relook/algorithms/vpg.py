@@ -22,7 +22,7 @@ normalised on request. A time limit is not an end: targets bootstrap through tru
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -98,6 +98,15 @@ class Config:
     def steps_each(self) -> int:
         """Environment steps per agent in one iteration."""
         return self.horizon * self.envs
+
+
+COMPONENTS: dict[str, dict[str, Any]] = {
+    "GAE": {"gae_lambda": 1.0},
+    "advantage normalisation": {"normalise_advantages": False},
+    "reward scaling": {"scale_rewards": False},
+    "learning-rate annealing": {"anneal_learning_rate": False},
+}
+"""What `relook ablate` takes away: each part, with the values that it is off at."""
 
 
 def policy_loss(

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as RichTable
 
 from relook.cli.options import output_file, parse
+from relook.cli.tables import print_tables
 from relook.errors import RelookError, WrongRequest
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ def run(arguments: Sequence[str]) -> None:
     if form.json:
         print(json.dumps(content, indent=1, allow_nan=False))
         return
-    _print(reports.heading(comparison), tables)
+    print_tables(reports.heading(comparison), tables)
     if written:
         print(f"{form.out}: {', '.join(sorted(written))}")
 
@@ -229,31 +227,6 @@ def _read_plan(path: Path) -> Plan:
     except (KeyError, TypeError, ValueError) as error:
         raise RelookError(f"expected a plan in {path}, as relook compare --plan wrote it; found {error!r}") from error
     return plan
-
-
-def _print(heading: Sequence[str], tables: Sequence[Table]) -> None:
-    console = Console(markup=False)  # names may have brackets
-    for line in heading:
-        console.print(line, highlight=False, style="yellow" if line.startswith("note: ") else None)
-    for table in tables:
-        console.print()
-        shown = RichTable(
-            title=table.title,
-            title_justify="left",
-            caption=table.note or None,
-            caption_justify="left",
-            box=SIMPLE_HEAD,
-            show_lines=False,
-            padding=(0, 1),
-        )
-        for column in table.columns:
-            name = column in ("task", "method", "comparison")
-            shown.add_column(
-                column, justify="left" if name else "right", no_wrap=column in ("task", "method", "verdict")
-            )
-        for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
 
 
 def _write(

@@ -24,6 +24,7 @@ from relook.errors import WrongRequest
 from relook.runs.reading import GRID, Run
 
 if TYPE_CHECKING:
+    from relook.envs import EnvironmentSpec
     from relook.experiments.cost import Estimate
     from relook.experiments.engine import Engine
     from relook.experiments.grid import Grid, Study
@@ -43,7 +44,7 @@ class Where:
 
 @dataclass(kw_only=True)
 class Form(Where):
-    """The options of every grid."""
+    """Train {names} on several environments, with every combination of the values of hyper-parameters."""
 
     env: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID…")]
     """Gymnasium ids, module:Name-v0, or module:function."""
@@ -73,8 +74,8 @@ class FileForm(Where):
     """The file, or the directory of a grid."""
 
 
-def form_for(names: Sequence[str]) -> type[Any]:
-    """The options of a grid of these algorithms: the common ones, and values for every hyper-parameter of any."""
+def form_for(names: Sequence[str], base: type[Form] = Form) -> type[Any]:
+    """The options of a study of these algorithms: those of `base`, and values for every hyper-parameter of any."""
     extra: dict[str, Any] = {}
     for name in names:
         config = algorithm(name).config
@@ -83,11 +84,27 @@ def form_for(names: Sequence[str]) -> type[Any]:
             one = str if isinstance(f.default, tuple) else types[f.name]
             note = tyro.conf.arg(metavar="VALUE…", help=f"{f.metadata['meaning']} [{f.metadata['kind']}]")
             extra.setdefault(f.name, (f.name, Annotated[GenericAlias(tuple, (one, ...)), note], field(default=())))
-    form = make_dataclass("Grid", extra.values(), bases=(Form,))
-    form.__doc__ = (
-        f"Train {', '.join(names)} on several environments, with every combination of the values of hyper-parameters."
-    )
+    form = make_dataclass(base.__name__, extra.values(), bases=(base,), kw_only=True)
+    form.__doc__ = (base.__doc__ or "").format(names=", ".join(names))
     return form
+
+
+def values_asked(names: Sequence[str], form: Any) -> dict[str, list[Any]]:
+    """The values of hyper-parameters that a form was given."""
+    defaults = {f.name: f.default for name in reversed(names) for f in fields(algorithm(name).config)}
+    asked = {f.name: list(getattr(form, f.name)) for f in fields(form) if f.name in defaults and getattr(form, f.name)}
+    return {
+        name: [sizes(name, text) for text in values] if isinstance(defaults[name], tuple) else values
+        for name, values in asked.items()
+    }
+
+
+def environments_asked(form: Form) -> "list[EnvironmentSpec]":
+    """The environments that a form was given."""
+    from relook.envs import EnvironmentSpec
+
+    arguments = environment_arguments(form.env_arg)
+    return [EnvironmentSpec(name, arguments, form.max_episode_steps) for name in form.env]
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -117,20 +134,13 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _grid(names: Sequence[str], form: Any) -> "Grid":
-    from relook.envs import EnvironmentSpec
     from relook.experiments.grid import Grid, spread
 
-    asked: dict[str, Any] = {}
-    for f in fields(form)[len(fields(Form)) :]:
-        if values := list(getattr(form, f.name)):
-            default = next(g.default for n in names for g in fields(algorithm(n).config) if g.name == f.name)
-            asked[f.name] = [sizes(f.name, text) for text in values] if isinstance(default, tuple) else values
     if form.seeds < 1:
         raise WrongRequest(f"expected at least one seed; found --seeds {form.seeds}")
-    arguments = environment_arguments(form.env_arg)
     return Grid(
-        spread(names, asked, {}),
-        [EnvironmentSpec(name, arguments, form.max_episode_steps) for name in form.env],
+        spread(names, values_asked(names, form), {}),
+        environments_asked(form),
         range(form.first_seed, form.first_seed + form.seeds),
         form.steps,
         {} if form.preset is None else dict.fromkeys(names, form.preset),

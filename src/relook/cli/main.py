@@ -10,6 +10,7 @@ from relook.errors import RelookError, WrongRequest
 VERBS = {
     "train": "train agents: relook train ppo --env CartPole-v1",
     "grid": "train several algorithms on several environments: relook grid ppo trpo --env CartPole-v1 Acrobot-v1",
+    "ablate": "say what each part of an algorithm is worth: relook ablate ppo --env CartPole-v1",
     "resume": "go on with a run that did not end, or to more steps",
     "fork": "a new run from a step of another one, with one thing changed",
     "show": "say what a run is and how it ended",

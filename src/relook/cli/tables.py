@@ -1,16 +1,20 @@
 """Tables on the terminal."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from relook.runs.reading import Run
 from relook.runs.tidy import setting_name
 from relook.statistics.aggregates import iqm, mean_interval
+
+if TYPE_CHECKING:
+    from relook.statistics.reports import Table as Text
 
 
 def settings(run: Run) -> dict[str, list[dict[str, Any]]]:
@@ -74,3 +78,29 @@ def stopped(run: Run, stop: Mapping[str, Any]) -> str:
             f"(reset seed {stop['reset_seed']}); episodes.jsonl holds the actions that led there"
         )
     return f"agent {stop['agent']} (seed {seed}) {stop['status']}: {stop['reason']}, {place}"
+
+
+def print_tables(heading: Sequence[str], tables: Iterable["Text"]) -> None:
+    """A comparison: what was compared, and its tables."""
+    console = Console(markup=False)  # names may have brackets
+    for line in heading:
+        console.print(line, highlight=False, style="yellow" if line.startswith("note: ") else None)
+    for table in tables:
+        console.print()
+        shown = Table(
+            title=table.title,
+            title_justify="left",
+            caption=table.note or None,
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            show_lines=False,
+            padding=(0, 1),
+        )
+        for column in table.columns:
+            name = column in ("task", "method", "comparison")
+            shown.add_column(
+                column, justify="left" if name else "right", no_wrap=column in ("task", "method", "verdict")
+            )
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(shown)

@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,17 +60,9 @@ class Grid:
             raise WrongRequest("expected at least one algorithm and one environment; found none")
         found: dict[str, Request] = {}
         for (name, asked), environment in itertools.product(self.algorithms.items(), self.environments):
-            values, spec, preset = asked, environment, self.presets.get(name)
-            if preset is not None:
-                settings = algorithm(name).preset(preset)
-                values, spec = {**_each(settings.hyperparameters), **asked}, replace(spec, **settings.environment)
-            if spec.function is not None:
-                raise WrongRequest(f"expected environments that other processes can import; found {spec.name}")
-            arguments = "".join(f"-{key}={value}" for key, value in spec.arguments.items())
-            directory = safe_name(f"{name}-{spec.name}{arguments}")
-            if directory in found:
-                raise WrongRequest(f"expected different environments; found {spec.name} twice")
-            found[directory] = Request(
+            preset = self.presets.get(name)
+            values, spec = preset_applied(name, preset, asked, environment)
+            found[place(name, spec, found)] = Request(
                 name,
                 spec,
                 self.seeds,
@@ -103,8 +95,26 @@ def environment_record(spec: EnvironmentSpec) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in ENVIRONMENT} | {"arguments": dict(spec.arguments)}
 
 
-def _each(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {name: value if isinstance(value, list) else [value] for name, value in settings.items()}
+def preset_applied(
+    name: str, preset: str | None, asked: Mapping[str, Sequence[Any]], environment: EnvironmentSpec
+) -> tuple[dict[str, Sequence[Any]], EnvironmentSpec]:
+    """An algorithm's values and its environment with a preset's below those that are asked for."""
+    if preset is None:
+        return dict(asked), environment
+    settings = algorithm(name).preset(preset)
+    values = {key: value if isinstance(value, list) else [value] for key, value in settings.hyperparameters.items()}
+    return {**values, **asked}, replace(environment, **settings.environment)
+
+
+def place(name: str, environment: EnvironmentSpec, taken: Container[str]) -> str:
+    """The directory of an algorithm's run on an environment. Raises `WrongRequest` if it is taken."""
+    if environment.function is not None:
+        raise WrongRequest(f"expected environments that other processes can import; found {environment.name}")
+    arguments = "".join(f"-{key}={value}" for key, value in environment.arguments.items())
+    directory = safe_name(f"{name}-{environment.name}{arguments}")
+    if directory in taken:
+        raise WrongRequest(f"expected different environments; found {environment.name} twice")
+    return directory
 
 
 # The file
@@ -270,6 +280,14 @@ def reopened(out: Path) -> Grid:
 
 def _default(name: str, key: str) -> Any:
     return next(f.default for f in fields(algorithm(name).config) if f.name == key)
+
+
+def values_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """One value for each of an algorithm's hyper-parameters, as TOML and JSON hold them, in the types of its `Config`.
+
+    Raises `WrongRequest` for one that the algorithm does not have.
+    """
+    return {key: values[0] for key, values in spread([name], given, {})[name].items()}
 
 
 def left(runs: Sequence[tuple[Run, EnvironmentSpec]]) -> list[Task]:
