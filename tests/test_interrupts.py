@@ -61,9 +61,7 @@ def test_a_worker_that_is_killed_is_reported_and_the_other_unit_is_whole(tmp_pat
     out = tmp_path / "run"
     process = start(out, steps=12_800)
     wait_for(process, lambda: trains(out, 1))
-    find = ["pgrep", "-f", f"relook.cli work {out} 1$"]
-    worker = subprocess.run(find, capture_output=True, text=True, check=True).stdout
-    os.kill(int(worker), signal.SIGKILL)
+    os.kill(int((out / "units" / "1" / "lock").read_text()), signal.SIGKILL)
     printed, said = process.communicate()
     assert process.returncode == 1
     assert "1 of 2 units of work failed (the worker was killed by SIGKILL" in said

@@ -1,5 +1,10 @@
 """Units of work on the cores of this machine: a process for each, some at a time."""
 
+from __future__ import annotations
+
+import atexit
+import json
+import math
 import os
 import signal
 import subprocess
@@ -8,9 +13,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from relook.envs import EnvironmentSpec
 from relook.runs.files import LineWriter, no_link
@@ -24,6 +30,19 @@ class Task:
     run: Run
     unit: int
     spec: EnvironmentSpec
+
+
+class Worker(Protocol):
+    """A process that carries out a unit."""
+
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> int: ...
+
+
+LOOK, WATCH = 0.01, 0.1
+"""Seconds between two looks at the workers, and between two calls of `watch`."""
 
 
 def available_cores() -> int:
@@ -49,24 +68,27 @@ def in_processes(tasks: Sequence[Task], workers: int, watch: Callable[[], None])
     A process that dies without saying why is recorded as a failure. `watch` is called a few times a second. After a
     first Ctrl-C every unit that trains ends its iteration, and none begins; a second one kills.
     """
-    waiting, running = deque(tasks), dict[Task, subprocess.Popen[bytes]]()
+    waiting, running = deque(tasks), dict[Task, Worker]()
     threads = max(1, min(workers, available_cores()) // max(1, len(tasks)))  # cores that would have no unit
-    interrupted = False
+    interrupted, fork = False, len(tasks) > 1 or bool(_nurseries)
     try:
+        watched = -math.inf
         with _stop_signals_as_interrupts():
             while waiting or running:
                 try:
                     while waiting and len(running) < workers:
                         task = waiting.popleft()
-                        running[task] = _start(task, threads)
-                    time.sleep(0.1)
-                    watch()
+                        running[task] = start(task, threads, fork=fork)
+                    time.sleep(LOOK)
+                    if time.monotonic() - watched > WATCH:
+                        watch()
+                        watched = time.monotonic()
                     for task, process in list(running.items()):
-                        if process.poll() is not None:
+                        if (status := process.poll()) is not None:
                             del running[task]
-                            dead = process.returncode and "failed" not in task.run.unit_events(task.unit)
+                            dead = status and "failed" not in task.run.unit_events(task.unit)
                             if dead and not interrupted:  # an interrupt may come before a worker listens to it
-                                record_failure(task.run, task.unit, f"the worker {_end(process.returncode)}")
+                                record_failure(task.run, task.unit, f"the worker {_end(status)}")
                 except KeyboardInterrupt:
                     if interrupted:
                         raise
@@ -81,7 +103,7 @@ def in_processes(tasks: Sequence[Task], workers: int, watch: Callable[[], None])
             process.wait()
 
 
-def _interrupt(running: dict[Task, subprocess.Popen[bytes]]) -> None:
+def _interrupt(running: dict[Task, Worker]) -> None:
     """Ask workers that train to end, and stop those that have not begun."""
     for task, process in list(running.items()):
         if "networks" in task.run.unit_events(task.unit):
@@ -116,23 +138,150 @@ def _end(returncode: int) -> str:
     return f"was killed by {name}{hint}"
 
 
-def _start(task: Task, threads: int) -> subprocess.Popen[bytes]:
+def start(task: Task, threads: int, *, fork: bool) -> Worker:
+    """Begin a unit in a process of its own, forked from the nursery or started from nothing."""
     directory = task.run.unit_directory(task.unit)
     directory.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "relook.cli", "work", str(task.run.path), str(task.unit)]
-    command += ["--env", task.spec.name] if task.spec.imports_code else []
-    command += ["--threads", str(threads)] if threads > 1 else []
+    words = ["work", str(task.run.path), str(task.unit)]
+    words += ["--env", task.spec.name] if task.spec.imports_code else []
+    words += ["--threads", str(threads)] if threads > 1 else []
     networks = task.run.record["actor_critic"]
-    command += ["--actor-critic", networks["name"]] if networks else []
-    # What this process can import, its workers can; and one thread each, for numpy's libraries too.
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    with no_link(directory / "worker.log").open("ab") as log:
+    words += ["--actor-critic", networks["name"]] if networks else []
+    log = no_link(directory / "worker.log")
+    if fork and sys.platform == "linux":
+        return nursery().start(words, log)
+    with log.open("ab") as file:
         return subprocess.Popen(
-            command,
+            [*COMMAND, *words],
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=file,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=_environment(),
             process_group=0,  # a Ctrl-C reaches this process alone, which tells its workers
         )
+
+
+COMMAND = (sys.executable, "-m", "relook.cli")
+
+
+def _environment() -> dict[str, str]:
+    """What this process can import, its workers can; and one thread each, for numpy's libraries too."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+class Nursery:
+    """A process that has imported what workers need, and becomes one by forking as often as it is asked to.
+
+    A worker then is as fresh as one that is started from nothing, and begins in milliseconds instead of seconds. What
+    is asked and answered are lines of JSON. If this process ends, the nursery does, and its workers as they do when
+    their parent has gone.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [*COMMAND, "nursery"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            process_group=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._asks, self._answers = self._process.stdin, self._process.stdout
+        os.set_blocking(self._answers.fileno(), False)
+        self._unread = b""
+        self._unborn = deque[Forked]()
+        self._living = dict[int, Forked]()
+        self.gone = False
+
+    def start(self, words: Sequence[str], log: Path) -> Forked:
+        """Fork a worker that does what `relook WORDS…` does, and prints into a file."""
+        place = {"log": str(log.absolute()), "directory": str(Path.cwd()), "environment": _environment()}
+        self._asks.write((json.dumps({"words": list(words), "path": sys.path, **place}) + "\n").encode())
+        self._asks.flush()
+        worker = Forked(self)
+        self._unborn.append(worker)
+        return worker
+
+    def listen(self) -> None:
+        """Take in what has been answered: which workers were born, in the order of asking, and which have died."""
+        while (heard := self._answers.read(2**16)) is not None:
+            if not heard:
+                return self._give_up()
+            self._unread += heard
+        *lines, self._unread = self._unread.split(b"\n")
+        for line in lines:
+            answer = json.loads(line)
+            if "status" in answer:
+                self._living.pop(answer["pid"]).returncode = answer["status"]
+            else:
+                worker = self._unborn.popleft()
+                worker.pid = answer["pid"]
+                self._living[answer["pid"]] = worker
+        return None
+
+    def _give_up(self) -> None:
+        """The nursery was killed: its workers are about to end, and nobody learns how."""
+        self.gone = True
+        for worker in self._unborn:
+            worker.returncode = 1
+        self._unborn.clear()
+        for pid, worker in list(self._living.items()):
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                worker.returncode = 1
+                del self._living[pid]
+
+    def close(self) -> None:
+        """End it."""
+        with suppress(BrokenPipeError):
+            self._asks.close()
+        self._answers.close()
+        self._process.wait()
+
+
+class Forked:
+    """A worker that a nursery has forked, with what is needed of `subprocess.Popen`."""
+
+    def __init__(self, nursery: Nursery) -> None:
+        self._nursery = nursery
+        self.pid: int | None = None
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """How it ended, None while it lives."""
+        if self.returncode is None:
+            self._nursery.listen()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        while self.poll() is None and self.pid is None:
+            time.sleep(0.01)
+        if self.returncode is None and self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        while (status := self.poll()) is None:
+            time.sleep(0.01)
+        return status
+
+
+_nurseries: list[Nursery] = []
+"""The one of this process, once it was needed: to import everything takes seconds."""
+
+
+def nursery() -> Nursery:
+    """The nursery of this process."""
+    if not _nurseries or _nurseries[-1].gone:
+        _nurseries.append(Nursery())
+        atexit.register(_nurseries[-1].close)
+    return _nurseries[-1]

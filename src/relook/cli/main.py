@@ -23,7 +23,7 @@ VERBS = {
     "export": "write what runs hold for other tools",
     "algorithms": "list the algorithms",
 }
-HIDDEN = ("work",)
+HIDDEN = ("work", "nursery")
 """Verbs that relook calls itself."""
 
 

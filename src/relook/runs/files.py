@@ -104,7 +104,7 @@ def sync(directory: Path) -> None:
 def lock(directory: Path) -> IO[bytes]:
     """Make a directory, unless it is there, and keep others from training in it until the returned file is closed.
 
-    The end of this process closes it too. Waits a little for a process that is about to end.
+    The end of this process closes it too; the file holds its number. Waits a little for a process that is about to end.
 
     Raises `RelookError` if another one trains there.
     """
@@ -123,6 +123,9 @@ def lock(directory: Path) -> IO[bytes]:
         except OSError:
             time.sleep(0.1)
         else:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+            file.flush()
             return file
     file.close()
     raise RelookError(f"{directory} is being trained by another process: wait for it, or end it")

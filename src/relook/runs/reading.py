@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
@@ -21,6 +20,8 @@ from relook.importing import named_function
 from relook.runs.files import no_link, number, read_json, read_lines
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from relook.envs import EnvironmentSpec
     from relook.runs.acting import TrainedAgent
 
@@ -38,6 +39,8 @@ class AgentRecord:
     hyperparameters: Mapping[str, Any]
     arm: str | None = None
     """What its setting is called, in a run whose agents are not every value with every seed."""
+    pruned: int | None = None
+    """Steps at which a search let it go, because its setting was clearly behind; None if it trains to the end."""
 
 
 class Run:
@@ -62,6 +65,7 @@ class Run:
                     int(row["unit"]),
                     dict(row["hyperparameters"]),
                     None if row.get("arm") is None else str(row["arm"]),
+                    None if row.get("pruned") is None else int(row["pruned"]),
                 )
                 for row in self.record["agents"]
             ]
@@ -80,6 +84,16 @@ class Run:
     @property
     def units(self) -> list[int]:
         return sorted({agent.unit for agent in self.agents})
+
+    def members(self, unit: int) -> list[AgentRecord]:
+        """The agents of a unit that train to the end, in the order of its parameters: all but the pruned ones."""
+        return [agent for agent in self.agents if agent.unit == unit and agent.pruned is None]
+
+    def has_ended(self, unit: int) -> bool:
+        """Whether a unit has nothing to do now: it finished, waits where it was to pause, or lost every agent."""
+        events = self.unit_events(unit)
+        waits = "paused" in events and not {"pause", "pending"}.isdisjoint(self.record)
+        return "finished" in events or waits or not self.members(unit)
 
     def unit_directory(self, unit: int) -> Path:
         return no_link(no_link(self.path / "units") / str(unit))
@@ -130,6 +144,8 @@ class Run:
         return named_actor_critic(name)
 
     def _frame(self, name: str) -> pl.DataFrame:
+        import polars as pl  # here, because it starts threads, and workers do without both
+
         rows = [
             {"unit": unit, **{k: number(v) if v in ("inf", "-inf") else v for k, v in row.items()}}
             for unit in self.units
@@ -257,17 +273,21 @@ class Run:
             parameters = self.parameters(unit) if end in ("finished", "interrupted") else None
             stopped = self.stopped(unit)
             steps = {row["agent"]: row["steps"] for row in read_lines(self.unit_directory(unit) / "metrics.jsonl")}
-            for position, agent in enumerate(agent for agent in self.agents if agent.unit == unit):
+            positions = {agent.agent: position for position, agent in enumerate(self.members(unit))}
+            for agent in (agent for agent in self.agents if agent.unit == unit):
+                position = positions.get(agent.agent)
+                status = "pruned" if position is None else "crashed" if end == "failed" else end
+                own = None if parameters is None or position is None else parameters_sha256(parameters, position)
                 summaries.append(
                     {
                         "agent": agent.agent,
                         **({} if agent.arm is None else {"arm": agent.arm}),
                         "seed": agent.seed,
                         "hyperparameters": dict(agent.hyperparameters),
-                        "status": stopped.get(agent.agent, {"status": "crashed" if end == "failed" else end})["status"],
+                        "status": stopped.get(agent.agent, {"status": status})["status"],
                         "steps": steps.get(agent.agent, 0),
                         "final_return": finals.get(agent.agent),
-                        "parameters_sha256": parameters_sha256(parameters, position) if parameters else None,
+                        "parameters_sha256": own,
                     }
                 )
         return sorted(summaries, key=lambda row: int(row["agent"]))
