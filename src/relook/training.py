@@ -5,7 +5,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -67,6 +67,10 @@ class Request:
     """Steps per agent whose checkpoints are kept for good."""
     arms: Sequence[Arm] = ()
     """In place of every value with every seed: `seeds` and values of `hyperparameters` are then those of all arms."""
+    pause: int | None = None
+    """Steps per agent after which units wait until somebody has decided who goes on: see `prune`."""
+    study: Mapping[str, Any] = field(default_factory=dict)
+    """What the study that it is part of has to say about it, for the record."""
 
 
 def prepare(request: Request, workers: int | None = None) -> Run:
@@ -142,6 +146,8 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         "milestones": list(request.milestones),
         "replay_bytes": needed,
         "metrics": {name: asdict(metric) for name, metric in {**COMMON, **known.metrics}.items()},
+        **({"pause": request.pause} if request.pause is not None else {}),
+        **({"study": request.study} if request.study else {}),
         "agents": agents,
         "versions": _versions(),
         "git": _git_state(),
@@ -320,11 +326,11 @@ def _new_directory(asked: Path | None, name: str) -> Path:
 def read_work(run: Run, unit: int, spec: EnvironmentSpec) -> Work:
     """One unit of work of a prepared run."""
     config = algorithm(run.algorithm).config
-    members = [agent for agent in run.agents if agent.unit == unit]
+    everyone, members = [agent for agent in run.agents if agent.unit == unit], run.members(unit)
     if not members:
-        raise RelookError(f"expected a unit among {run.units}; found {unit}")
+        raise RelookError(f"expected a unit with agents to train among {run.units}; found {unit}")
     values = [_typed(config, agent.hyperparameters) for agent in members]
-    numeric, pending = names(config, "numeric"), run.record.get("pending")
+    numeric, until = names(config, "numeric"), run.record.get("pending", {}).get("at", run.record.get("pause"))
     agents = [
         Agent(member.agent, member.seed, {name: own[name] for name in numeric})
         for member, own in zip(members, values, strict=True)
@@ -338,7 +344,8 @@ def read_work(run: Run, unit: int, spec: EnvironmentSpec) -> Work:
         int(run.record["evaluate_episodes"]),
         int(run.record["checkpoint_every"]),
         tuple(int(steps) for steps in run.record["milestones"]),
-        None if pending is None else int(pending["at"]),
+        None if until is None else int(until),
+        tuple((agent.agent, agent.seed) for agent in everyone) if len(members) < len(everyone) else (),
     )
 
 
@@ -359,10 +366,17 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def planned_steps(run: Run, asked: int | None = None) -> list[int]:
-    """The environment steps that each agent will make: what was asked for, rounded down to its whole iterations."""
+    """The environment steps that each agent will make: what was asked for, rounded down to its whole iterations.
+
+    An agent that was pruned has made those of the iteration in which its time came.
+    """
     config = algorithm(run.algorithm).config
-    each = [config(**_typed(config, agent.hyperparameters)).steps_each for agent in run.agents]
-    return [whole_iterations(asked or run.steps, steps) * steps for steps in each]
+    planned_ = []
+    for agent in run.agents:
+        each = config(**_typed(config, agent.hyperparameters)).steps_each
+        whole = whole_iterations(asked or run.steps, each)
+        planned_.append(each * (whole if agent.pruned is None else min(whole, -(-agent.pruned // each))))
+    return planned_
 
 
 def work(run: Run, unit: int, spec: EnvironmentSpec, actor_critic: Callable[..., Any] | None = None) -> None:
@@ -393,7 +407,7 @@ def carry_out(
     iteration and keep what it has, and raises `Interrupted`; a second one kills.
     """
     cause = None
-    units = [unit for unit in run.units if not {"finished", "paused"} & set(run.unit_events(unit))]
+    units = [unit for unit in run.units if not run.has_ended(unit)]
     if spec.function is not None or actor_critic is not None:
         cause = _carry_out_here(run, units, spec, watch, actor_critic)
     else:
@@ -408,7 +422,7 @@ def carry_out(
             f"{len(failed)} of {len(run.units)} units of work failed ({'; '.join(sorted(reasons))}); the others are "
             f"whole" + (f"; the log of unit {failed[0]} is {log}" if log.exists() else "")
         ) from cause
-    if not all({"finished", "paused"} & set(of_unit) for of_unit in events.values()):
+    if not all(run.has_ended(unit) for unit in run.units):
         raise Interrupted(
             f"interrupted; {run.path} keeps what was trained until then; go on with: relook resume {run.path}"
         )
@@ -453,6 +467,7 @@ def resume(
     `WrongRequest` if there is nothing to do, and what `carry_out` raises.
     """
     run = run if isinstance(run, Run) else Run(run)
+    _check_no_pause(run)
     spec, networks = run.environment(env), run.actor_critic(actor_critic)
     workers = available_cores() if workers is None else workers
     make = networks if callable(actor_critic) else None
@@ -460,12 +475,12 @@ def resume(
         if settled(run, run.units, spec) < int(run.record["pending"]["at"]):
             carry_out(run, spec, workers, watch, make)
         run = _branched(run)
-    units = [unit for unit in run.units if "finished" not in run.unit_events(unit)]
+    units = [unit for unit in run.units if not run.has_ended(unit)]
     if steps is not None and steps != run.steps:
         made = max(summary["steps"] for summary in run.agent_summaries)
         if steps < made:
             raise WrongRequest(f"expected at least the {made:,} steps that {run.path} has made; found {steps:,}")
-        units = run.units
+        units = [unit for unit in run.units if run.members(unit)]
     if not units:
         raise WrongRequest(f"{run.path} has ended at its {run.steps:,} steps; for more of them: --steps M")
     settled(run, units, spec)
@@ -478,10 +493,32 @@ def resume(
     return Run(run.path)
 
 
+def prune(run: Run, agents: Collection[int]) -> Run:
+    """Let a run that waits at its pause go on without some of its agents; the others will not notice.
+
+    A unit of work that loses all of its agents has ended.
+    """
+    record = dict(run.record)
+    at = record.pop("pause")
+    record["agents"] = [
+        {**agent, "pruned": at} if agent["agent"] in agents else dict(agent) for agent in record["agents"]
+    ]
+    _write_record(run.path, record)
+    return Run(run.path)
+
+
+def _check_no_pause(run: Run) -> None:
+    if "pause" in run.record:
+        raise WrongRequest(
+            f"expected a run by itself; {run.path} waits for its study to say which of its agents go on: "
+            f"relook tune {run.path.parent}"
+        )
+
+
 def settled(run: Run, units: Sequence[int], spec: EnvironmentSpec) -> int:
     """Bring the files of these units to their newest checkpoints; returns the steps that all of them have made."""
     made = []
-    for unit in units:
+    for unit in (unit for unit in units if run.members(unit)):
         with lock(run.unit_directory(unit)):
             point, _ = settle(read_work(run, unit, spec))
         made.append(0 if point is None else point.steps)
@@ -515,8 +552,11 @@ def again(run: Run, out: str | Path | None) -> Run:
 
     Raises `WrongRequest` for a run that was not trained in one go, from its beginning to the steps first asked for.
     """
+    _check_no_pause(run)
     if {"ancestor", "horizons"} & set(run.record):
         raise WrongRequest(f"expected a run from one request; {run.path} branched off from another, or was made longer")
+    if any(agent.pruned is not None for agent in run.agents):
+        raise WrongRequest(f"expected a run that kept its agents; some of {run.path} were pruned on the way")
     directory = _new_directory(Path(out) if out is not None else None, f"{run.path.name}-again")
     made_now = {"versions": _versions(), "git": _git_state(), "machine": _machine()}
     of = {"run": str(run.path.resolve()), "created": run.record["created"]}
@@ -527,12 +567,13 @@ def again(run: Run, out: str | Path | None) -> Run:
 
 def branch_off(run: Run, at: int, out: str | Path | None, hyperparameters: Mapping[str, Any]) -> Run:
     """The directory of a fork, with the newest checkpoints that it shares with `run`; to be trained by `resume`."""
+    _check_no_pause(run)
     config = algorithm(run.algorithm).config
     check(config, dict(hyperparameters))
     check_change(config, hyperparameters)
     if "pending" in run.record:
         raise WrongRequest(f"{run.path} is a fork that has not reached its branch: relook resume {run.path}")
-    made = min(summary["steps"] for summary in run.agent_summaries)
+    made = min(summary["steps"] for summary in run.agent_summaries if summary["status"] != "pruned")
     each = {}
     for agent in run.agents:
         before = config(**_typed(config, agent.hyperparameters))

@@ -64,15 +64,17 @@ def run(arguments: Sequence[str]) -> None:
     returns = dict(evaluate(evaluated, spec, form.episodes, deterministic=not form.stochastic, make=make))
     if form.json:
         agents = [
-            {"agent": agent.agent, "seed": agent.seed, "returns": returns[agent.agent]} for agent in evaluated.agents
+            {"agent": agent.agent, "seed": agent.seed, "returns": returns[agent.agent]}
+            for agent in evaluated.agents
+            if agent.agent in returns
         ]
         asked = {"environment": spec.name, "arguments": dict(spec.arguments), "stochastic": form.stochastic}
         print(json.dumps(plain({**asked, "agents": agents}), indent=1, allow_nan=False))
         return
     scores: dict[str, list[tuple[int, float]]] = {}
     for agent in evaluated.agents:
-        own = returns[agent.agent]
-        scores.setdefault(setting_name(evaluated, agent), []).append((agent.seed, sum(own) / len(own)))
+        if own := returns.get(agent.agent):
+            scores.setdefault(setting_name(evaluated, agent), []).append((agent.seed, sum(own) / len(own)))
     mode = "stochastic" if form.stochastic else "deterministic"
     given = " ".join(f"{key}={value}" for key, value in spec.arguments.items())
     title = (

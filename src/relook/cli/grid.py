@@ -253,7 +253,7 @@ class Row:
             f"{sum(self.newest.steps.values()) / self.planned:.0%}",
             f"{returns.mean():,.0f}" if len(returns) else "–",
             f"{returns.min():,.0f}" if len(returns) else "–",
-            f"{sum('finished' in event for event in events)} of {len(events)}",
+            f"{sum(self.run.has_ended(unit) for unit in self.run.units)} of {len(events)}",
             str(failed or ""),
         ]
 
@@ -262,7 +262,7 @@ def table(rows: Sequence[Row]) -> Table:
     """A row for each run: how far it is, how it does, and what failed."""
     shown = Table(box=SIMPLE_HEAD)
     shown.add_column("run", no_wrap=True)
-    for column in ("agents", "done", "return so far", "worst", "units finished", "failed"):
+    for column in ("agents", "done", "return so far", "worst", "units ended", "failed"):
         shown.add_column(column, justify="right")
     for row in rows:
         shown.add_row(*row.cells())

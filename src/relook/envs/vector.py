@@ -1,6 +1,6 @@
 """A × N environments, stepped and reset by us."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -16,7 +16,7 @@ from relook.envs.make import EnvironmentSpec, bare, time_limit
 from relook.envs.replayability import EpisodeDigest, play_again
 from relook.envs.spaces import ActionSpace, ObservationSpace
 from relook.errors import RelookError
-from relook.population import Agents, Stop, reset_seed, restore
+from relook.population import Agents, Stop, reset_seed, restore, rows_of
 
 
 @dataclass(frozen=True)
@@ -371,6 +371,20 @@ class Environments:
             "actions": torch.from_numpy(np.concatenate(actions)),
             "digest": torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, EpisodeDigest.BYTES),
         }
+
+    @staticmethod
+    def state_of(state: Mapping[str, Tensor], agents: int, chosen: Sequence[int]) -> dict[str, Tensor]:
+        """What `state` gave of so many agents, for some of them. Raises `RelookError` for what it cannot have given."""
+        try:
+            lengths = state["length"].tolist()
+            actions = list(torch.split(state["actions"], lengths))
+            count = len(lengths) // agents
+            kept = [actions[a * count + n] for a in chosen for n in range(count)]
+            return {k: rows_of(x, agents, chosen) for k, x in state.items()} | {"actions": torch.cat(kept)}
+        except (KeyError, IndexError, TypeError, RuntimeError) as error:
+            raise RelookError(
+                f"expected the environments of {agents} agents in a checkpoint; found {error!r}"
+            ) from error
 
     def load(self, state: Mapping[str, Tensor], *, replay: bool = True) -> list[int]:
         """Be where `state` was taken: every running episode is played again from its seed and actions.

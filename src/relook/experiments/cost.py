@@ -129,6 +129,7 @@ def _smoke(run: Run, unit: int, directory: Path) -> tuple[Run, int]:
     each = config(**structural).steps_each
     record: dict[str, Any] = {**run.record, "agents": members, "steps": ITERATIONS * each}
     record |= {"evaluate_episodes": min(1, run.record["evaluate_episodes"]), "milestones": []}
+    record.pop("pause", None)
     directory.mkdir(parents=True)
     write_whole(directory / "run.json", (json.dumps(plain(record), allow_nan=False) + "\n").encode())
     return Run(directory), len(members)

@@ -291,10 +291,10 @@ def values_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def left(runs: Sequence[tuple[Run, EnvironmentSpec]]) -> list[Task]:
-    """The units that have not finished, brought to their newest checkpoints; those that failed are tried again."""
+    """The units that have not ended, brought to their newest checkpoints; those that failed are tried again."""
     tasks = []
     for run, spec in runs:
-        units = [unit for unit in run.units if "finished" not in run.unit_events(unit)]
+        units = [unit for unit in run.units if not run.has_ended(unit)]
         if begun := [unit for unit in units if run.unit_directory(unit).exists()]:
             settled(run, begun, spec)
         tasks += [Task(run, unit, spec) for unit in units]
@@ -313,7 +313,7 @@ def check_ended(runs: Sequence[Run], out: Path) -> None:
             f"the same command tries the failed ones again; the log of the first is "
             f"{run.unit_directory(unit) / 'worker.log'}"
         )
-    if not all("finished" in found for found in events.values()):
+    if not all(run.has_ended(unit) for run, unit in events):
         raise Interrupted(
             f"interrupted; {out} keeps what was trained until then, and the same command goes on from there"
         )

@@ -35,6 +35,8 @@ def write(runs: Sequence[Run], out: Path) -> str:
             ]
             for start in range(0, len(metrics), MOST_AT_ONCE):
                 client.log_batch(written, metrics=metrics[start : start + MOST_AT_ONCE])
-            status = {"finished": "FINISHED", "interrupted": "KILLED"}.get(str(history.facts["status"]), "FAILED")
+            status = {"finished": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED"}.get(
+                str(history.facts["status"]), "FAILED"
+            )
             client.set_terminated(written, status, began + int(1000 * history.points[-1][1] if history.points else 0))
     return f"mlflow ui --backend-store-uri {place}"

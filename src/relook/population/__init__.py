@@ -14,7 +14,7 @@ from relook.population.optimiser import Adam, Optimiser, RMSprop
 from relook.population.parameters import Parameters, Shapes
 from relook.population.randomness import reset_seed, stream
 from relook.population.selfcheck import agents_are_independent, keep_freed_memory, single_threaded
-from relook.population.state import restore
+from relook.population.state import restore, rows_of
 from relook.population.target import Target
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "padded_width",
     "reset_seed",
     "restore",
+    "rows_of",
     "single_threaded",
     "stream",
     "use_threads",

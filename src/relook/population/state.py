@@ -1,6 +1,6 @@
 """Taking over what was saved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,3 +23,13 @@ def restore(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
             raise RelookError(f"expected parameters {name!r} of type {tensor.dtype}; found {found.dtype}")
     for name, tensor in own.items():
         tensor.copy_(saved[name])
+
+
+def rows_of(tensor: Tensor, agents: int, chosen: Sequence[int]) -> Tensor:
+    """What some agents have of a tensor that was saved for several: the same number of rows for each, side by side.
+
+    A tensor whose rows cannot be shared among the agents is all agents' alike, and stays as it is.
+    """
+    if tensor.ndim == 0 or len(tensor) == 0 or len(tensor) % agents:
+        return tensor
+    return tensor.unflatten(0, (agents, -1))[list(chosen)].flatten(0, 1)

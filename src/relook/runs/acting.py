@@ -57,6 +57,11 @@ class TrainedAgent:
         if not found:
             raise WrongRequest(f"expected an agent from 0 to {len(run.agents) - 1}; found {index}")
         self.record = found[0]
+        if self.record.pruned is not None:
+            raise WrongRequest(
+                f"expected an agent that trained to the end; agent {index} of {run.path} was pruned after "
+                f"{self.record.pruned:,} steps, and its parameters were not kept"
+            )
         self.spec = spec
         env = spec.make()
         self._spaces = Spaces(
@@ -64,7 +69,7 @@ class TrainedAgent:
         )
         env.close()
         unit = self.record.unit
-        position = [agent.agent for agent in run.agents if agent.unit == unit].index(index)
+        position = [agent.agent for agent in run.members(unit)].index(index)
         self._actor_critic = _load(run, unit, self._spaces, [position], make)
         self._agents = Agents([Agent(index, self.record.seed)])
         self._acts = 0
@@ -91,7 +96,7 @@ def evaluate(
     deterministic: bool = True,
     make: Callable[..., Any] | None = None,
 ) -> Iterator[tuple[int, list[float]]]:
-    """Play fresh episodes with every agent of a run, and yield its number with their returns.
+    """Play fresh episodes with every agent of a run but those that were pruned; yield its number with their returns.
 
     Fresh: the reset seeds are not those of the run's own evaluations. `spec` may be another environment than the
     run's, as long as its spaces are the same. `make` is the `actor_critic` function that the run was trained with,
@@ -99,7 +104,8 @@ def evaluate(
     """
     single_threaded()
     for unit in run.units:
-        records = [agent for agent in run.agents if agent.unit == unit]
+        if not (records := run.members(unit)):
+            continue
         agents = Agents([Agent(record.agent, record.seed) for record in records])
         returns: dict[int, list[float]] = {record.agent: [] for record in records}
         for first in range(0, episodes, AT_ONCE):

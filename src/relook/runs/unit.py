@@ -24,7 +24,7 @@ from torch import Tensor
 
 from relook.envs import Environments, Episode, replays_exactly
 from relook.errors import RelookError, WrongRequest
-from relook.population import Agents, Stop, agents_are_independent, keep_freed_memory, single_threaded
+from relook.population import Agents, Stop, agents_are_independent, keep_freed_memory, rows_of, single_threaded
 from relook.runs import checkpoints, segments
 from relook.runs.checkpoints import CHECKPOINTS, Checkpoint
 from relook.runs.evaluation import Acts, Evaluation
@@ -88,14 +88,35 @@ def settle(work: Work) -> tuple[Checkpoint | None, list[str]]:
     for name in LOGS:
         if (directory / name).exists():
             os.truncate(directory / name, sizes.get(name, 0))
-    return point, passed_over
+    return (None if point is None else _without_pruned(point, work)), passed_over
+
+
+def _without_pruned(point: Checkpoint, work: Work) -> Checkpoint:
+    """A checkpoint of everyone that the unit began with, as one of the agents that it still has."""
+    count, positions = len(work.everyone), work.positions
+    if len(point.record["agents"]) == len(positions):
+        return point
+    now = {position: i for i, position in enumerate(positions)}
+    record = {
+        **point.record,
+        "agents": [point.record["agents"][position] for position in positions],
+        "told": [now[a] for a in point.record["told"] if a in now],
+        "stopped": {str(now[int(a)]): stop for a, stop in point.record["stopped"].items() if int(a) in now},
+        "q_bias": [point.record["q_bias"][position] for position in positions],
+    }
+    tensors = {name: rows_of(tensor, count, positions) for name, tensor in point.tensors.items()}
+    if environments := _under("environments", point.tensors):
+        own = Environments.state_of(environments, count, positions)
+        tensors |= {f"environments/{name}": tensor for name, tensor in own.items()}
+    return Checkpoint(point.steps, tensors, record)
 
 
 def _check(record: Mapping[str, Any], work: Work) -> None:
     """Raise `RelookError` for a checkpoint that is not of this unit, or that the unit's files do not reach to."""
-    members = [[agent.index, agent.seed] for agent in work.agents]
-    if record.get("agents") != members:
-        raise RelookError(f"expected a checkpoint of the agents and seeds {members}; found {record.get('agents')}")
+    everyone = work.everyone
+    members = record.get("agents")
+    if members not in (everyone, ours := [everyone[position] for position in work.positions]):
+        raise RelookError(f"expected a checkpoint of the agents and seeds {ours}; found {members}")
     try:
         numbers = [*record["logs"].values(), record["elapsed"], record["iteration"], record["evaluated"]]
         whole = (
@@ -131,6 +152,7 @@ class Unit:
     def __init__(self, work: Work, metrics: Mapping[str, Metric]) -> None:
         self.work = work
         self.agents: Agents = work.agents
+        self._positions = work.positions
         self._declared = {**COMMON, **metrics}
         self._stages: dict[str, float] = defaultdict(float)
         self._iteration = 0
@@ -255,13 +277,20 @@ class Unit:
         self._q_bias = record["q_bias"]
         if self._replay is not None:
             self._segments = segments.recorded(record)
-            segments.read(self.work.directory / REPLAY, self._segments, self._replay.put_back)
+            segments.read(self.work.directory / REPLAY, self._segments, self._put_back)
         if self._environments is not None:
             exact = self._grades["replay"] == "exact"
             given_up = self._environments.load(_under("environments", point.tensors), replay=exact)
             if given_up:
                 self._events.write([{"event": "episodes given up", "steps": point.steps, "environments": given_up}])
                 self._grade(self._grades["numerics"], "episode")
+
+    def _put_back(self, first: int, stored: Mapping[str, Tensor]) -> None:
+        """Give the replay what a segment holds, which may be older than the pruning of some agents."""
+        assert self._replay is not None
+        count, pruned = len(self.work.everyone), len(self._positions) < len(self.work.everyone)
+        own = {k: rows_of(x, count, self._positions) for k, x in stored.items()} if pruned else stored
+        self._replay.put_back(first, own)
 
     def _save(self) -> None:
         """Write a checkpoint of what has been done so far."""
@@ -361,8 +390,8 @@ class Unit:
             self._value_scale = np.ones(len(self.agents)) if value_scale is None else value_scale.numpy()
             if value is not None:
                 self._write_values(self._training_values, value.transpose(0, 1).numpy())
-            shape = None if value is None else (len(self.agents), value.shape[2])
-            self._record_episodes(episodes, steps, shape, kind="training", deterministic=False)
+            count = None if value is None else value.shape[2]
+            self._record_episodes(episodes, steps, count, kind="training", deterministic=False)
             columns = {name: values.tolist() for name, values in diagnostics.items()}
             rows = []
             for a, agent in enumerate(self.agents):
@@ -432,7 +461,7 @@ class Unit:
                 self._q_bias = [x if isfinite(x) else None for x in bias]
             for deterministic, episodes in played:
                 self._record_episodes(
-                    episodes, steps, values.shape[1:], base, kind="evaluation", deterministic=deterministic
+                    episodes, steps, values.shape[2], base, kind="evaluation", deterministic=deterministic
                 )
                 for a, agent in enumerate(self.agents):
                     if a in self.agents.stopped:  # before or during this evaluation: the last whole one counts
@@ -459,13 +488,13 @@ class Unit:
         self,
         episodes: Sequence[Episode],
         steps: int,
-        values: tuple[int, ...] | None,
+        values: int | None,
         base: int = 0,
         *,
         kind: str,
         deterministic: bool,
     ) -> None:
-        """`values`: the shape [A, N] of the value estimates of one step, which begin at the byte `base`."""
+        """`values`: the environments of each agent of which there are value estimates, from the byte `base` on."""
         rows = []
         for episode in episodes:
             offset, actions = self._write_actions(episode)
@@ -489,7 +518,7 @@ class Unit:
                         "shape": list(actions.shape),
                         "as": episode.actions.dtype.str,
                     },
-                    "values": None if values is None else _place(episode, values, base),
+                    "values": None if values is None else self._place(episode, values, base),
                 }
             )
         self._actions.flush()
@@ -502,9 +531,17 @@ class Unit:
         return offset, actions
 
     def _write_values(self, file: IO[bytes], values: NDArray[np.float32]) -> None:
-        """Append value estimates [step, A, N] in units of raw reward."""
-        file.write((values * self._value_scale[:, None]).astype("<f4").tobytes())
+        """Append value estimates [step, A, N] in units of raw reward, with a row for everyone it began with."""
+        rows = np.zeros((len(values), len(self.work.everyone), values.shape[2]), dtype="<f4")
+        rows[:, self._positions] = values * self._value_scale[:, None]
+        file.write(rows.tobytes())
         file.flush()
+
+    def _place(self, episode: Episode, environments: int, base: int) -> dict[str, int]:
+        """Where an episode's value estimates lie in a file of float32 [step, A, N]: the first, and how far apart."""
+        agents = len(self.work.everyone)
+        first = (episode.began * agents + self._positions[episode.agent]) * environments + episode.environment
+        return {"offset": base + 4 * first, "stride": 4 * agents * environments}
 
     def _finish(self) -> None:
         self._save()
@@ -522,13 +559,6 @@ class Unit:
         write_whole(self.work.directory / PARAMETERS, save(parameters, metadata={"sha256": json.dumps(digests)}))
         self._events.write([{"event": end, "steps": steps}])
         self._events.sync()
-
-
-def _place(episode: Episode, shape: tuple[int, ...], base: int) -> dict[str, int]:
-    """Where an episode's value estimates lie in a file of float32 [step, A, N]: the first, and how far apart."""
-    agents, environments = shape
-    first = (episode.began * agents + episode.agent) * environments + episode.environment
-    return {"offset": base + 4 * first, "stride": 4 * agents * environments}
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

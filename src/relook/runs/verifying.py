@@ -26,7 +26,7 @@ def verify(run: Run, spec: EnvironmentSpec, kinds: tuple[str, ...] = ("evaluatio
         if not {"finished", "interrupted"} & set(run.unit_events(unit)):
             continue
         parameters, recorded = run.parameters(unit), run.recorded_digests(unit)
-        for position, agent in enumerate(agent for agent in run.agents if agent.unit == unit):
+        for position, agent in enumerate(run.members(unit)):
             found = parameters_sha256(parameters, position)
             if found != recorded.get(str(agent.agent)):
                 return Verdict(0, agents, f"the parameters of agent {agent.agent} have the digest {found} now")

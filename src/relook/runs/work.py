@@ -27,3 +27,16 @@ class Work:
     """Steps per agent whose checkpoints are kept for good."""
     until: int | None = None
     """Pause after so many steps per agent, before those that the training is planned for have been made."""
+    began: tuple[tuple[int, int], ...] = ()
+    """Number and seed of everyone that the unit began with, if some of these agents were pruned since."""
+
+    @property
+    def everyone(self) -> list[list[int]]:
+        """Number and seed of everyone that the unit began with."""
+        return [list(member) for member in self.began or ((agent.index, agent.seed) for agent in self.agents)]
+
+    @property
+    def positions(self) -> list[int]:
+        """Where its agents stand among everyone."""
+        numbers = [number for number, _ in self.everyone]
+        return [numbers.index(agent.index) for agent in self.agents]
