@@ -64,10 +64,14 @@ def figure(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def algorithm_name(run: Run) -> str:
+    """The algorithm with its preset."""
+    return run.algorithm + (f" ({run.record['preset']})" if run.record.get("preset") else "")
+
+
 def method_name(run: Run, agent: AgentRecord) -> str:
     """The algorithm with its preset, and the agent's setting if the run has several."""
-    name = run.algorithm + (f" ({run.record['preset']})" if run.record.get("preset") else "")
-    return f"{name} {setting_name(run, agent)}".strip()
+    return f"{algorithm_name(run)} {setting_name(run, agent)}".strip()
 
 
 def time_limit(run: Run) -> str:

@@ -5,6 +5,7 @@ The unit is the training: one seed of one method on one task. Runs of relook and
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import defaultdict
@@ -18,7 +19,7 @@ import polars as pl
 
 from relook.errors import WrongRequest
 from relook.runs.reading import Run, named, opened
-from relook.runs.tidy import configuration, method_name, phase, task_name, time_limit
+from relook.runs.tidy import algorithm_name, configuration, method_name, phase, task_name, time_limit
 from relook.statistics.aggregates import Array
 from relook.statistics.curves import Curve, area
 
@@ -35,6 +36,8 @@ TABLE = {
     "status": "ok, crashed, diverged or killed",
     "phase": "test, or tune for seeds on which settings were chosen",
     "configuration": "all hyper-parameters, or their hash; config_hash means the same",
+    "algorithm": "the method without its setting, for `relook sensitivity`",
+    "hyperparameters": "the setting as JSON, for `relook sensitivity`",
     "tuning_trials": "how many settings were tried to find this one",
     "time_limit": "steps of an episode",
     "evaluation_mode": "such as deterministic or stochastic",
@@ -85,6 +88,10 @@ class Training:
     """Returns of the last evaluation's episodes, if they are known."""
     seconds: float = math.nan
     """Wall-clock time of the training, if it is known."""
+    algorithm: str = ""
+    """The method without its setting; the method itself if nobody says."""
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    """As far as they are known."""
 
     @property
     def failed(self) -> bool:
@@ -148,6 +155,8 @@ def of_run(run: Run, method: str | None = None, mode: str = "deterministic") -> 
                 },
                 episodes=np.array(evaluated["returns"][-1].to_list(), dtype=np.float64),
                 seconds=seconds,
+                algorithm=method or algorithm_name(run),
+                hyperparameters=agent.hyperparameters,
             )
         )
     return trainings
@@ -162,10 +171,11 @@ def _seconds(run: Run) -> float:
     return float(last.sum()) / len(run.agents)
 
 
-def of_table(path: Path, mode: str = "deterministic") -> list[Training]:
+def of_table(path: Path, mode: str = "deterministic", settings: Sequence[str] = ()) -> list[Training]:
     """The trainings of a tidy table, CSV or Parquet: with the columns of `TABLE`, or as `relook export` writes it.
 
-    The latter holds evaluations in both modes.
+    The latter holds evaluations in both modes. `settings` names columns that are hyper-parameters: then a method has
+    several settings.
     """
     frame = _read(path).rename(lambda column: SAME.get(column.strip().lower(), column.strip().lower()))
     if {"table", "name", "value", "evaluation_mode"} <= {*frame.columns}:
@@ -198,7 +208,10 @@ def of_table(path: Path, mode: str = "deterministic") -> list[Training]:
     needed = ["method", "task", "seed", *(["step"] if "step" in frame.columns else [])]
     if frame.is_empty() or any(frame[column].null_count() for column in needed):
         raise WrongRequest(f"expected {', '.join(needed)} in every row of {path}; found none, or rows without")
-    return [_training(group, path) for _, group in frame.group_by("method", "task", "seed", maintain_order=True)]
+    if unknown := [name for name in settings if name not in frame.columns]:
+        raise WrongRequest(f"expected a column {unknown[0]} in {path}; found {', '.join(frame.columns)}")
+    groups = frame.group_by("method", "task", "seed", *settings, maintain_order=True)
+    return [_training(group, path, settings) for _, group in groups]
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -220,7 +233,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _training(rows: pl.DataFrame, path: Path) -> Training:
+def _training(rows: pl.DataFrame, path: Path, settings: Sequence[str]) -> Training:
     """One training from its rows, in the order of their steps."""
     method, task, seed = rows["method"][0], rows["task"][0], rows["seed"][0]
     who = f"{method} on {task}, seed {seed}"
@@ -270,7 +283,19 @@ def _training(rows: pl.DataFrame, path: Path) -> Training:
         },
         _episodes(last, who, path),
         math.nan if time is None else float(time),  # type: ignore[arg-type]
+        " ".join([said("algorithm", method), *([f"({preset})"] if (preset := said("preset", "")) else [])]),
+        _hyperparameters(said("hyperparameters", "{}"))
+        | {name: rows[name][0] for name in settings if rows[name][0] is not None},
     )
+
+
+def _hyperparameters(cell: str) -> dict[str, Any]:
+    """None where the cell holds something else than a JSON object."""
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _episodes(cell: Any, who: str, path: Path) -> Array:
@@ -283,15 +308,15 @@ def _episodes(cell: Any, who: str, path: Path) -> Array:
         ) from None
 
 
-def read(source: str, mode: str = "deterministic") -> list[Training]:
-    """The trainings of `[NAME=]RUN`, of a grid, or of a tidy table."""
+def read(source: str, mode: str = "deterministic", settings: Sequence[str] = ()) -> list[Training]:
+    """The trainings of `[NAME=]RUN`, of a grid, or of a tidy table, of which `settings` are hyper-parameters."""
     name, path = named(source)
     if path.is_dir():
         return [training for run in opened(path) for training in of_run(run, name, mode)]
-    trainings = of_table(path, mode)
-    if name and len({training.method for training in trainings}) > 1:
+    trainings = of_table(path, mode, settings)
+    if name and len({training.algorithm if settings else training.method for training in trainings}) > 1:
         raise WrongRequest(f"expected one method in {path}, to be called {name}; found several")
-    return [replace(training, method=name) for training in trainings] if name else trainings
+    return [replace(training, method=name, algorithm=name) for training in trainings] if name else trainings
 
 
 # The rules
