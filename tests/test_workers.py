@@ -78,5 +78,5 @@ def test_forked_and_started_workers_train_the_same(tmp_path: Path) -> None:
     ]
     in_processes([Task(runs[0], unit, EnvironmentSpec("CartPole-v1")) for unit in (0, 1)], 2, lambda: None)
     for number in (0, 1):
-        assert start(Task(runs[1], number, EnvironmentSpec("CartPole-v1")), 1, fork=False).wait() == 0
+        assert start(runs[1], number, None, 1, fork=False).wait() == 0
     assert runs[0].agent_summaries == runs[1].agent_summaries

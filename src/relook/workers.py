@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from relook.envs import EnvironmentSpec
 from relook.runs.files import LineWriter, no_link
 from relook.runs.reading import Run
+
+if TYPE_CHECKING:
+    from relook.envs import EnvironmentSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,8 @@ class Task:
     run: Run
     unit: int
     spec: EnvironmentSpec
+    memory: int = 0
+    """Bytes that it is known to need; 0 if that is not known."""
 
 
 class Worker(Protocol):
@@ -78,7 +82,8 @@ def in_processes(tasks: Sequence[Task], workers: int, watch: Callable[[], None])
                 try:
                     while waiting and len(running) < workers:
                         task = waiting.popleft()
-                        running[task] = start(task, threads, fork=fork)
+                        named = task.spec.name if task.spec.imports_code else None
+                        running[task] = start(task.run, task.unit, named, threads, fork=fork)
                     time.sleep(LOOK)
                     if time.monotonic() - watched > WATCH:
                         watch()
@@ -88,7 +93,7 @@ def in_processes(tasks: Sequence[Task], workers: int, watch: Callable[[], None])
                             del running[task]
                             dead = status and "failed" not in task.run.unit_events(task.unit)
                             if dead and not interrupted:  # an interrupt may come before a worker listens to it
-                                record_failure(task.run, task.unit, f"the worker {_end(status)}")
+                                record_failure(task.run, task.unit, f"the worker {ended(status)}")
                 except KeyboardInterrupt:
                     if interrupted:
                         raise
@@ -129,7 +134,7 @@ def _stop_signals_as_interrupts() -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def _end(returncode: int) -> str:
+def ended(returncode: int) -> str:
     """How a process ended, in words."""
     if returncode > 0:
         return f"ended with status {returncode}"
@@ -138,14 +143,17 @@ def _end(returncode: int) -> str:
     return f"was killed by {name}{hint}"
 
 
-def start(task: Task, threads: int, *, fork: bool) -> Worker:
-    """Begin a unit in a process of its own, forked from the nursery or started from nothing."""
-    directory = task.run.unit_directory(task.unit)
+def start(run: Run, unit: int, trusted: str | None, threads: int, *, fork: bool) -> Worker:
+    """Begin a unit in a process of its own, forked from the nursery or started from nothing.
+
+    `trusted` repeats the environment's name if it imports code.
+    """
+    directory = run.unit_directory(unit)
     directory.mkdir(parents=True, exist_ok=True)
-    words = ["work", str(task.run.path), str(task.unit)]
-    words += ["--env", task.spec.name] if task.spec.imports_code else []
+    words = ["work", str(run.path), str(unit)]
+    words += ["--env", trusted] if trusted else []
     words += ["--threads", str(threads)] if threads > 1 else []
-    networks = task.run.record["actor_critic"]
+    networks = run.record["actor_critic"]
     words += ["--actor-critic", networks["name"]] if networks else []
     log = no_link(directory / "worker.log")
     if fork and sys.platform == "linux":
