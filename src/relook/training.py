@@ -23,7 +23,7 @@ from relook.importing import name_of
 from relook.population import Agent, Agents
 from relook.population.hyperparameters import check, check_change, names, planned
 from relook.runs import checkpoints, segments
-from relook.runs.files import lock, number, plain, write_whole
+from relook.runs.files import lock, number, plain, safe_name, write_whole
 from relook.runs.metrics import COMMON
 from relook.runs.reading import SCHEMA, Run, named_actor_critic
 from relook.runs.unit import LOGS, settle, whole_iterations
@@ -296,11 +296,6 @@ def _git_state() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def safe_name(name: str) -> str:
-    """A name that a directory can have everywhere."""
-    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in name)
 
 
 def _new_directory(asked: Path | None, name: str) -> Path:

@@ -133,5 +133,6 @@ def report(out: Path, delta: float | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(content, indent=1, allow_nan=False))
         return
-    print_tables(ablation.heading(found), ablation.tables(found))
-    print(f"{out}: ablation.json, ablation.md, {', '.join(names)}")
+    print_tables(ablation.heading(found), ablation.tables(found, by_task=False))
+    each = " (each task by itself)" if found.by_task else ""
+    print(f"{out}: ablation.json, ablation.md{each}, {', '.join(names)}")

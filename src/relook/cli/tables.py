@@ -97,9 +97,9 @@ def print_tables(heading: Sequence[str], tables: Iterable["Text"]) -> None:
             padding=(0, 1),
         )
         for column in table.columns:
-            name = column in ("task", "method", "comparison")
+            name = column in ("task", "method", "comparison", "part", "off at")
             shown.add_column(
-                column, justify="left" if name else "right", no_wrap=column in ("task", "method", "verdict")
+                column, justify="left" if name else "right", no_wrap=column in ("task", "method", "part", "verdict")
             )
         for row in table.rows:
             shown.add_row(*row)

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import Interrupted, RelookError, WrongRequest
-from relook.runs.files import number, plain, read_json, write_whole
+from relook.runs.files import number, plain, read_json, safe_name, write_whole
 from relook.runs.reading import GRID, Run
-from relook.training import Request, prepare, safe_name, settled
+from relook.training import Request, prepare, settled
 from relook.workers import Task
 
 SCHEMA = 2

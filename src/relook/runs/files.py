@@ -75,6 +75,11 @@ class LineWriter:
         self._file.close()
 
 
+def safe_name(name: str) -> str:
+    """A name that a file can have everywhere."""
+    return "".join(c if c.isalnum() or c in "-_.=" else "-" for c in name)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that whoever pulls the plug finds the old one or the new one, and nothing in between."""
     beside = path.with_name(f"{path.name}.partial")

@@ -220,9 +220,9 @@ def sequential_table(plan: Plan, paths: Sequence[tuple[str, str, Path]]) -> Tabl
     )
 
 
-def markdown(heading: Sequence[str], found: Sequence[Table]) -> str:
+def markdown(heading: Sequence[str], found: Sequence[Table], title: str = "Comparison") -> str:
     """A page."""
-    lines = ["# Comparison", "", *(f"- {line}" for line in heading), ""]
+    lines = [f"# {title}", "", *(f"- {line}" for line in heading), ""]
     for table in found:
         lines += [f"## {table.title}", "", f"| {' | '.join(map(_pipes, table.columns))} |"]
         lines += ["|" + "---|" * len(table.columns)]
