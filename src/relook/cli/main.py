@@ -11,6 +11,7 @@ VERBS = {
     "train": "train agents: relook train ppo --env CartPole-v1",
     "grid": "train several algorithms on several environments: relook grid ppo trpo --env CartPole-v1 Acrobot-v1",
     "ablate": "say what each part of an algorithm is worth: relook ablate ppo --env CartPole-v1",
+    "tune": "search for hyper-parameters, and confirm them: relook tune ppo --env Acrobot-v1 --space …",
     "resume": "go on with a run that did not end, or to more steps",
     "fork": "a new run from a step of another one, with one thing changed",
     "show": "say what a run is and how it ended",

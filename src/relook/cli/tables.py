@@ -80,6 +80,12 @@ def stopped(run: Run, stop: Mapping[str, Any]) -> str:
     return f"agent {stop['agent']} (seed {seed}) {stop['status']}: {stop['reason']}, {place}"
 
 
+TEXTS = ("task", "method", "comparison", "part", "off at", "sampler", "setting", "hyper-parameter", "searched", "arm")
+"""Columns of words, which begin at the left."""
+WHOLE = ("task", "method", "part", "verdict", "sampler", "hyper-parameter", "arm")
+"""Columns whose cells stay on one line."""
+
+
 def print_tables(heading: Sequence[str], tables: Iterable["Text"]) -> None:
     """A comparison: what was compared, and its tables."""
     console = Console(markup=False)  # names may have brackets
@@ -97,10 +103,7 @@ def print_tables(heading: Sequence[str], tables: Iterable["Text"]) -> None:
             padding=(0, 1),
         )
         for column in table.columns:
-            name = column in ("task", "method", "comparison", "part", "off at")
-            shown.add_column(
-                column, justify="left" if name else "right", no_wrap=column in ("task", "method", "part", "verdict")
-            )
+            shown.add_column(column, justify="left" if column in TEXTS else "right", no_wrap=column in WHOLE)
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)

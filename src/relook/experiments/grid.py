@@ -248,11 +248,16 @@ def claim(out: Path, record: Mapping[str, Any]) -> None:
 
 def _check_same(there: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
     for key in {**there, **asked}:
-        if there.get(key) != asked.get(key):
-            raise WrongRequest(
-                f"expected the {asked['kind']} that {out} was made for; its {key} is {json.dumps(there.get(key))}, and "
-                f"asked for is {json.dumps(asked.get(key))}: choose another --out for another one"
-            )
+        one, other = there.get(key), asked.get(key)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):  # say which part of it
+            part = next(part for part in {**one, **other} if one.get(part) != other.get(part))
+            key, one, other = f"{key} {part}", one.get(part), other.get(part)  # noqa: PLW2901
+        raise WrongRequest(
+            f"expected the {asked['kind']} that {out} was made for; its {key} is {json.dumps(one)}, and asked for is "
+            f"{json.dumps(other)}: choose another --out for another one"
+        )
 
 
 def reopened(out: Path) -> Grid:
@@ -291,14 +296,17 @@ def values_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def left(runs: Sequence[tuple[Run, EnvironmentSpec]]) -> list[Task]:
-    """The units that have not ended, brought to their newest checkpoints; those that failed are tried again."""
-    tasks = []
+    """The units that have not ended, brought to their newest checkpoints; those that failed are tried again.
+
+    The largest come first, so that in the end no worker waits for long.
+    """
+    tasks: list[Task] = []
     for run, spec in runs:
         units = [unit for unit in run.units if not run.has_ended(unit)]
         if begun := [unit for unit in units if run.unit_directory(unit).exists()]:
             settled(run, begun, spec)
         tasks += [Task(run, unit, spec) for unit in units]
-    return tasks
+    return sorted(tasks, key=lambda task: -task.run.steps * len(task.run.members(task.unit)))
 
 
 def check_ended(runs: Sequence[Run], out: Path) -> None:

@@ -32,4 +32,5 @@ def rows_of(tensor: Tensor, agents: int, chosen: Sequence[int]) -> Tensor:
     """
     if tensor.ndim == 0 or len(tensor) == 0 or len(tensor) % agents:
         return tensor
-    return tensor.unflatten(0, (agents, -1))[list(chosen)].flatten(0, 1)
+    own: Tensor = tensor.unflatten(0, (agents, -1))[list(chosen)].flatten(0, 1)
+    return own

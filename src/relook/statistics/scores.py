@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from relook.errors import WrongRequest
-from relook.runs.reading import Run, named, opened
+from relook.runs.reading import AgentRecord, Run, named, opened
 from relook.runs.tidy import algorithm_name, configuration, method_name, phase, task_name, time_limit
 from relook.statistics.aggregates import Array
 from relook.statistics.curves import Curve, area
@@ -83,7 +83,8 @@ class Training:
     phase: str = "test"
     configuration: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What else is known of the conditions: keys of `CONDITIONS`, tuning_trials, code_version, n_eval_episodes."""
+    """What else is known of the conditions: keys of `CONDITIONS`, tuning_trials, search, code_version,
+    n_eval_episodes."""
     episodes: Array = field(default_factory=lambda: np.zeros(0))
     """Returns of the last evaluation's episodes, if they are known."""
     seconds: float = math.nan
@@ -152,6 +153,7 @@ def of_run(run: Run, method: str | None = None, mode: str = "deterministic") -> 
                     "reward_scaling": "none",
                     "n_eval_episodes": str(run.record["evaluate_episodes"]),
                     "code_version": f"relook {run.record['versions'].get('relook')}",
+                    **_tuning(run, agent),
                 },
                 episodes=np.array(evaluated["returns"][-1].to_list(), dtype=np.float64),
                 seconds=seconds,
@@ -160,6 +162,15 @@ def of_run(run: Run, method: str | None = None, mode: str = "deterministic") -> 
             )
         )
     return trainings
+
+
+def _tuning(run: Run, agent: AgentRecord) -> dict[str, str]:
+    """What a search wrote down about the run that confirms it: which one it was, and what its arms cost in trials."""
+    study = run.record.get("study")
+    if not isinstance(study, dict) or not isinstance(study.get("trials"), dict):
+        return {}
+    trials = study["trials"].get(agent.arm)
+    return {"search": str(study.get("search"))} | ({} if trials is None else {"tuning_trials": str(trials)})
 
 
 def _seconds(run: Run) -> float:
@@ -434,7 +445,8 @@ def _phases(trainings: Sequence[Training], refuse_or_note: Callable[[str, str, s
             "train the chosen setting on seeds that took no part",
         )
     trials = _grouped(trainings, lambda t: t.facts.get("tuning_trials", "not said"))
-    if len(trials) > 1:
+    searches = {t.facts.get("search") for t in trainings}
+    if len(trials) > 1 and (None in searches or len(searches) > 1):  # one search compares tuned with untuned
         said = ", ".join(f"{_names(own)}: {number}" for number, own in trials.items())
         refuse_or_note(
             "tuning", f"methods were tuned differently (settings tried: {said})", "tune all with the same budget"
