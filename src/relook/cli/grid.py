@@ -234,6 +234,9 @@ def size(bytes_: float) -> str:
     return f"{bytes_ / 2**20:,.0f} MiB" if bytes_ < 2**30 else f"{bytes_ / 2**30:,.1f} GiB"
 
 
+ENDS = ("finished", "paused", "interrupted", "failed")
+
+
 class Row:
     """A run in the table: what its agents will make together, and what they have made."""
 
@@ -241,19 +244,21 @@ class Row:
         from relook.training import planned_steps
 
         self.run, self.newest, self.planned = opened, Newest(opened), sum(planned_steps(opened))
+        self.units = len(opened.units)
 
     def cells(self) -> list[str]:
         self.newest.update()
-        events = [self.run.unit_events(unit) for unit in self.run.units]
+        last = {unit: event["event"] for unit, event in self.newest.events if event["event"] in ENDS}
+        stopped = {event["agent"] for _, event in self.newest.events if event["event"] == "stopped"}
         returns = np.array(list(self.newest.returns.values()))
-        failed = sum("failed" in event for event in events) + sum(len(self.run.stopped(u)) for u in self.run.units)
+        failed = sum(end == "failed" for end in last.values()) + len(stopped)
         return [
             self.run.path.name,
             str(len(self.run.agents)),
             f"{sum(self.newest.steps.values()) / self.planned:.0%}",
             f"{returns.mean():,.0f}" if len(returns) else "–",
             f"{returns.min():,.0f}" if len(returns) else "–",
-            f"{sum(self.run.has_ended(unit) for unit in self.run.units)} of {len(events)}",
+            f"{sum(end in ('finished', 'paused') for end in last.values())} of {self.units}",
             str(failed or ""),
         ]
 

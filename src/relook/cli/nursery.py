@@ -77,8 +77,10 @@ def _work(asked: dict[str, Any]) -> NoReturn:
         from relook.cli.main import main
 
         status = main(asked["words"])
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+    except SystemExit as end:  # what the interpreter does with one, when it ends
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

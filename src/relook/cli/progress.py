@@ -39,19 +39,31 @@ class Tail:
 
 
 class Newest:
-    """The newest steps and training returns of a run's agents, from the files that its workers write."""
+    """What has become of a run's agents so far, from the files that its workers write."""
 
     def __init__(self, run: Run) -> None:
         self.steps = {agent.agent: 0 for agent in run.agents}
         self.returns: dict[int, float] = {}
-        self._tails = [Tail(run.unit_directory(unit) / "metrics.jsonl") for unit in run.units]
+        """The newest training returns."""
+        self.events: list[tuple[int, dict[str, Any]]] = []
+        """Everything that units said about themselves, in the order in which it was read."""
+        units = {unit: run.unit_directory(unit) for unit in run.units}
+        self._tails = {unit: (Tail(at / "events.jsonl"), Tail(at / "metrics.jsonl")) for unit, at in units.items()}
 
-    def update(self) -> None:
-        """Read what has been written since."""
-        for row in (row for tail in self._tails for row in tail.read()):
-            self.steps[row["agent"]] = row["steps"]
-            if row["episode_return"] is not None:
-                self.returns[row["agent"]] = number(row["episode_return"])
+    def update(self) -> list[tuple[int, dict[str, Any]]]:
+        """Read what has been written since; returns the new events with their units. Finished units are left alone."""
+        new = []
+        for unit, (events, metrics) in list(self._tails.items()):
+            own = [(unit, event) for event in events.read()]
+            for row in metrics.read():
+                self.steps[row["agent"]] = row["steps"]
+                if row["episode_return"] is not None:
+                    self.returns[row["agent"]] = number(row["episode_return"])
+            if any(event["event"] == "finished" for _, event in own):
+                del self._tails[unit]
+            new += own
+        self.events += new
+        return new
 
 
 class Progress:
@@ -64,7 +76,6 @@ class Progress:
         """`steps` is what all agents will make together."""
         self._run = run
         self._newest = Newest(run)
-        self._events = {unit: Tail(run.unit_directory(unit) / "events.jsonl") for unit in run.units}
         self._notes: Counter[str] = Counter()
         self._began: float | None = None
         self._before = 0
@@ -95,10 +106,8 @@ class Progress:
 
     def update(self) -> None:
         """Read what the workers have written since, and say what is worth a line of its own."""
-        self._newest.update()
-        for unit, tail in self._events.items():
-            for event in tail.read():
-                self._say(unit, event)
+        for unit, event in self._newest.update():
+            self._say(unit, event)
         done = sum(self._newest.steps.values())
         if self._began is None and done:  # what a run that goes on had made before does not count
             self._began, self._before = time.monotonic(), done
