@@ -20,6 +20,7 @@ VERBS = {
     "verify": "play recorded episodes again and recompute digests: is a run what it says?",
     "reproduce": "train a run once more and say whether the same came of it",
     "compare": "say which method is better, and how certain that is",
+    "sensitivity": "say how much tuning an algorithm asks for, from a grid over several environments",
     "plot": "draw learning curves, or any metric, as PNG, SVG or PDF",
     "export": "write what runs hold for other tools",
     "algorithms": "list the algorithms",
