@@ -81,6 +81,7 @@ def stopped(run: Run, stop: Mapping[str, Any]) -> str:
 
 
 TEXTS = ("task", "method", "comparison", "part", "off at", "sampler", "setting", "hyper-parameter", "searched", "arm")
+TEXTS += ("chosen by", "tuned")
 """Columns of words, which begin at the left."""
 WHOLE = ("task", "method", "part", "verdict", "sampler", "hyper-parameter", "arm")
 """Columns whose cells stay on one line."""
