@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from relook.runs.files import plain
-from relook.statistics.reports import Table, number, with_interval
+from relook.statistics.aggregates import Estimate
+from relook.statistics.reports import Table, number
 from relook.statistics.sensitivity import PERCENTILES, SHARE, Figures, Sensitivity, Study
 
 
@@ -46,17 +48,17 @@ def tables(study: Study) -> Iterator[Table]:
         for way, figures in ways(found):
             low, high = found.dimensions
             between = f" [{low}, {high}]" if way == ALL_SEEDS and found.honest is not None else ""
-            estimates = (with_interval(x) for x in (figures.each, figures.one, figures.sensitivity))
-            rows.append([name, way, *estimates, f"{figures.dimension}{between}", ", ".join(figures.parts)])
+            estimates = (_estimate(x) for x in (figures.each, figures.one, figures.sensitivity))
+            rows.append([name, way, *estimates, f"{figures.dimension}{between}"])
     yield Table(
         "Sensitivity",
-        ["method", "chosen by", "one for each", "one for all", "Φ", "dimension", "tuned"],
+        ["method", "chosen by", "one for each", "one for all", "Φ", "dimension"],
         rows,
         "score with a setting for each environment, and with one for all; Φ: the difference; dimension: how many "
-        f"hyper-parameters must be tuned for each environment to reach {SHARE:.0%} of the former, and which. Chosen and "
-        "scored by all seeds, as in the paper, scores are too high: what is best was lucky too. By halves, one half of "
-        "the seeds chose and the other scored: fair to a choice by half of the seeds. What the choice of all is worth "
-        "lies between",
+        f"hyper-parameters must be tuned for each environment to reach {SHARE:.0%} of the former. Chosen and scored by "
+        "all seeds, as in the paper, scores are too high: what is best was lucky too. By halves, one half of the seeds "
+        "chose and the other scored: fair to a choice by half of the seeds. What the choice of all is worth lies "
+        "between",
     )
     rows = []
     for name, found in study.algorithms.items():
@@ -68,17 +70,33 @@ def tables(study: Study) -> Iterator[Table]:
             rows.append([name, task, found.sweep.label(first) + as_good, number(float(means[first, e]))])
     yield Table("Settings that score most", ["method", "task", "setting", "score"], rows)
     rows = [
-        [name, way, ", ".join(parts) or "nothing", number(score), _share(score, figures.each.value)]
+        [
+            name,
+            way,
+            ", ".join(parts) or "nothing",
+            number(score),
+            _share(score, figures.each.value),
+            _mark(parts, figures),
+        ]
         for name, found in study.algorithms.items()
         for way, figures in ways(found)
         for parts, score in figures.steps
     ]
     yield Table(
         "Tuned for each environment, the others as in the one setting for all",
-        ["method", "chosen by", "tuned", "score", "of all tuned"],
+        ["method", "chosen by", "tuned", "score", "of all tuned", "dimension"],
         rows,
-        "of so many hyper-parameters, those whose tuning scores most",
+        f"of so many hyper-parameters, those whose tuning scores most; dimension: the fewest that reach {SHARE:.0%}",
     )
+
+
+def _mark(parts: list[str], figures: Figures) -> str:
+    return str(figures.dimension) if parts == figures.parts else ""
+
+
+def _estimate(found: Estimate) -> str:
+    """A value and how far its interval reaches to each side."""
+    return number(found.value) + ("" if math.isnan(found.low) else f" ± {number(found.high - found.value)}")
 
 
 def _share(score: float, whole: float) -> str:
