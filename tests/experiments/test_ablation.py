@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+import relook
 from relook.algorithms import ALGORITHMS, algorithm
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
 from relook.experiments.ablation import Ablation, reopened
+from relook.experiments.engine import Embedded
 from relook.experiments.grid import prepare_runs
 from support import HOMES
 
@@ -137,3 +139,21 @@ def test_parts_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     words = ["--part", "two layers: hidden=8", "--part", "short: horizon=8 minibatch=8", "--workers", "0"]
     assert main(["ablate", "ppo", *WORDS.replace("--hidden 8", "--hidden 8,8").split(), *words]) == 2
     assert "at least one worker" in capsys.readouterr().err, "all but the workers is right"
+
+
+def test_from_python(tmp_path: Path, work_here: None) -> None:
+    found = relook.ablate(
+        "ppo",
+        ["CartPole-v1"],
+        components={"GAE": {"gae_lambda": 1.0}},
+        seeds=2,
+        steps=96,
+        envs=2,
+        horizon=16,
+        minibatch=16,
+        hidden=(8,),
+        evaluate_episodes=1,
+        out=tmp_path / "a",
+        engine=Embedded(1),
+    )
+    assert [part.name for part in found.parts] == ["GAE"]

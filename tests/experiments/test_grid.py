@@ -8,6 +8,7 @@ import gymnasium as gym
 import polars as pl
 import pytest
 
+import relook
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
@@ -285,3 +286,14 @@ def test_what_fails_at_once_stops_everything(
     err = " ".join(capsys.readouterr().err.split())
     assert "ppo-CartPole-v1 fails after a moment (RuntimeError: no display), so nothing was started" in err
     assert not [*out.glob("ppo-CartPole-v1/units/*")]
+
+
+def test_from_python(tmp_path: Path, work_here: None) -> None:
+    asked: dict[str, Any] = {"seeds": 2, "steps": 96, "evaluate_episodes": 1, "out": tmp_path / "g", "hidden": (8,)}
+    asked |= {"envs": 2, "horizon": 16, "minibatch": 16, "own": {"ppo": {"clip": [0.1, 0.2]}}, "engine": Embedded(1)}
+    runs = relook.grid(["ppo", "vpg"], ["CartPole-v1", EnvironmentSpec("Pendulum-v1", {"g": 9.0}, 20)], **asked)
+    assert [len(run.agents) for run in runs] == [4, 4, 2, 2]
+    assert all(run.has_ended(unit) for run in runs for unit in run.units)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "g").rglob("*.jsonl")}
+    relook.grid(["ppo", "vpg"], ["CartPole-v1", EnvironmentSpec("Pendulum-v1", {"g": 9.0}, 20)], **asked)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "g").rglob("*.jsonl")} == made

@@ -1,11 +1,9 @@
 """`relook grid ALGORITHM… --env ID…`, or a TOML file."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -155,17 +153,13 @@ def carry_out(study: "Study", form: Where) -> Path | None:
     Returns where all of it lies when it has ended, None if the plan was all that was wanted.
     """
     from relook.experiments.cost import measure
-    from relook.experiments.grid import check_ended, left, prepare_runs
+    from relook.experiments.grid import check_ended, has_begun, left, place_of, prepare_runs
 
-    engine = engine_of(form)
-    record = study.record()
-    digest = sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-    out = form.out or Path("runs") / f"{record['kind']}-{digest[:8]}"
+    engine, out = engine_of(form), place_of(study, form.out)
     there = prepare_runs(study, out, engine.workers)
     runs = [opened for opened, _ in there]
-    begun = any(opened.unit_directory(unit).exists() for opened in runs for unit in opened.units)
     console = Console(stderr=True)
-    if not begun:
+    if not has_begun(runs):
         console.print("measuring what it costs …", style="dim")
         print_plan(runs, measure(there, out, engine), out)
     if form.plan:

@@ -16,12 +16,23 @@ from typing import Any
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
-from relook.experiments.grid import ENVIRONMENT, SCHEMA, environment_record, place, preset_applied, values_of
+from relook.experiments.engine import Engine
+from relook.experiments.grid import (
+    ENVIRONMENT,
+    SCHEMA,
+    carry_out,
+    environment_record,
+    place,
+    place_of,
+    preset_applied,
+    values_of,
+)
 from relook.population.hyperparameters import check
 from relook.runs.files import plain, read_json
 from relook.runs.reading import GRID
 from relook.runs.tidy import TUNING_SEEDS
-from relook.statistics.ablation import AGAIN, BASE, FULL, added, left_out
+from relook.statistics.ablation import AGAIN, BASE, FULL, added, judge, left_out
+from relook.statistics.ablation import Ablation as Judged
 from relook.training import Arm, Request
 
 
@@ -157,3 +168,41 @@ def reopened(out: Path) -> Ablation:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RelookError(f"expected an ablation in {out / GRID}; found it damaged: {error!r}") from error
+
+
+def ablate(
+    name: str,
+    environments: Sequence[str | EnvironmentSpec],
+    *,
+    steps: int = 100_000,
+    seeds: int = 10,
+    components: Mapping[str, Mapping[str, Any]] | None = None,
+    delta: float | None = None,
+    preset: str | None = None,
+    first_seed: int = 0,
+    evaluate_episodes: int = 10,
+    checkpoint_every: int = 10_000,
+    out: str | Path | None = None,
+    engine: Engine | None = None,
+    **hyperparameters: Any,
+) -> Judged:
+    """Train an ablation, as `relook ablate` does, and return what each part is worth.
+
+    `components` are parts with the hyper-parameters that they are off at; those that the algorithm declares if None.
+    The same call goes on with what was interrupted.
+    """
+    asked = Ablation(
+        name,
+        [EnvironmentSpec(env) if isinstance(env, str) else env for env in environments],
+        algorithm(name).components if components is None else components,
+        seeds,
+        steps,
+        hyperparameters,
+        preset,
+        first_seed,
+        evaluate_episodes,
+        checkpoint_every,
+    )
+    directory = place_of(asked, None if out is None else Path(out))
+    carry_out(asked, directory, engine)
+    return judge(directory, delta)

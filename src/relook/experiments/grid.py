@@ -12,16 +12,18 @@ import shutil
 import tomllib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import Interrupted, RelookError, WrongRequest
+from relook.experiments.engine import Embedded, Engine
 from relook.runs.files import number, plain, read_json, safe_name, write_whole
 from relook.runs.reading import GRID, Run
 from relook.training import Request, prepare, settled
-from relook.workers import Task
+from relook.workers import Task, available_cores
 
 SCHEMA = 2
 MOST_BYTES = 2**20
@@ -325,3 +327,64 @@ def check_ended(runs: Sequence[Run], out: Path) -> None:
         raise Interrupted(
             f"interrupted; {out} keeps what was trained until then, and the same command goes on from there"
         )
+
+
+def place_of(study: Study, out: Path | None) -> Path:
+    """The directory of a study: the one asked for, or one below `runs/` that is its own."""
+    record = study.record()
+    digest = sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    return out or Path("runs") / f"{record['kind']}-{digest[:8]}"
+
+
+def has_begun(runs: Sequence[Run]) -> bool:
+    """Whether any unit of these runs has."""
+    return any(run.unit_directory(unit).exists() for run in runs for unit in run.units)
+
+
+def carry_out(study: Study, out: Path | None = None, engine: Engine | None = None) -> list[Run]:
+    """Train what is left of a study, after a moment of each kind of unit if nothing has begun; returns its runs.
+
+    Raises what `prepare_runs`, `measure` and `check_ended` do.
+    """
+    from relook.experiments.cost import measure
+
+    engine, out = engine or Embedded(available_cores()), place_of(study, out)
+    there = prepare_runs(study, out, engine.workers)
+    if not has_begun([run for run, _ in there]):
+        measure(there, out, engine)
+    engine.carry_out(left(there), lambda: None)
+    runs = [Run(run.path) for run, _ in there]
+    check_ended(runs, out)
+    return runs
+
+
+def grid(
+    algorithms: Sequence[str],
+    environments: Sequence[str | EnvironmentSpec],
+    *,
+    steps: int = 100_000,
+    seeds: int | Sequence[int] = 10,
+    presets: Mapping[str, str] | None = None,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    evaluate_episodes: int = 10,
+    checkpoint_every: int = 10_000,
+    out: str | Path | None = None,
+    engine: Engine | None = None,
+    **hyperparameters: Any,
+) -> list[Run]:
+    """Train every algorithm on every environment, as `relook grid` does, and return the runs.
+
+    Values of hyper-parameters, or lists of them, are for all algorithms; `own` has those of single ones, and `presets`
+    the names of their defaults. The same call goes on with what was interrupted. `engine` is this machine unless said
+    otherwise.
+    """
+    asked = Grid(
+        spread(algorithms, hyperparameters, own or {}),
+        [EnvironmentSpec(env) if isinstance(env, str) else env for env in environments],
+        _seeds(seeds if isinstance(seeds, int) else list(seeds), 0),
+        steps,
+        presets or {},
+        evaluate_episodes,
+        checkpoint_every,
+    )
+    return carry_out(asked, None if out is None else Path(out), engine)
