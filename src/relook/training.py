@@ -73,11 +73,12 @@ class Request:
     """What the study that it is part of has to say about it, for the record."""
 
 
-def prepare(request: Request, workers: int | None = None) -> Run:
+def prepare(request: Request, workers: int | None = None, *, here: bool = True) -> Run:
     """Check a request and write it down as a run directory that holds no results yet.
 
     Agents that differ in numeric hyper-parameters only share a population; each combination of structural ones is
-    planned apart. Where there are fewer such groups than workers, groups are split. Raises `WrongRequest`.
+    planned apart. Where there are fewer such groups than workers, groups are split. Unless it trains `here`, this
+    machine's memory does not matter. Raises `WrongRequest`.
     """
     known = algorithm(request.algorithm)
     members = _members(known.config, request)
@@ -118,7 +119,8 @@ def prepare(request: Request, workers: int | None = None) -> Run:
         for index in share:
             agents[index]["unit"] = unit
 
-    if (needed := _replay_bytes(units, agents, known, request.steps, spaces, workers)) is not None:
+    needed = _replay_bytes(units, agents, known, request.steps, spaces, workers)
+    if needed is not None and here:
         _check_memory(needed)
 
     spec = request.environment

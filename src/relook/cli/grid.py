@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from types import GenericAlias
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 import tyro
@@ -34,6 +34,12 @@ class Where:
 
     workers: Annotated[int | None, tyro.conf.arg(metavar="W")] = None
     """Processes at a time; as many as there are processor cores unless said otherwise."""
+    engine: Literal["embedded", "ray"] = "embedded"
+    """Where units of work train: in processes of this machine, or as tasks of a Ray cluster, see docs/clusters.md."""
+    address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """The head of a Ray cluster that runs; without one, Ray is started on this machine and stopped in the end."""
+    storage: Literal["auto", "shared", "objects"] = "auto"
+    """How results come from a cluster's nodes: by storage that all see, through Ray, or whichever works."""
     plan: bool = False
     """Print the plan and what it will cost, and stop there."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -155,18 +161,18 @@ def carry_out(study: "Study", form: Where) -> Path | None:
     from relook.experiments.cost import measure
     from relook.experiments.grid import check_ended, has_begun, left, place_of, prepare_runs
 
-    engine, out = engine_of(form), place_of(study, form.out)
-    there = prepare_runs(study, out, engine.workers)
-    runs = [opened for opened, _ in there]
-    console = Console(stderr=True)
-    if not has_begun(runs):
-        console.print("measuring what it costs …", style="dim")
-        print_plan(runs, measure(there, out, engine), out)
-    if form.plan:
-        return None
-    rows = [Row(opened) for opened in runs]
-    with live(rows, console) as watch:
-        engine.carry_out(left(there), watch)
+    out, console = place_of(study, form.out), Console(stderr=True)
+    with closing(engine_of(form)) as engine:
+        there = prepare_runs(study, out, engine.workers, here=engine.here)
+        runs = [opened for opened, _ in there]
+        if not has_begun(runs):
+            console.print("measuring what it costs …", style="dim")
+            print_plan(runs, measure(there, out, engine), out)
+        if form.plan:
+            return None
+        rows = [Row(opened) for opened in runs]
+        with live(rows, console) as watch:
+            engine.carry_out(left(there), watch)
     Console().print(table(rows))
     check_ended(runs, out)
     return out
@@ -174,13 +180,16 @@ def carry_out(study: "Study", form: Where) -> Path | None:
 
 def engine_of(form: Where) -> "Engine":
     """Where the units of work are carried out, as somebody asks for it."""
-    from relook.experiments.engine import Embedded
+    from relook.experiments.engine import Embedded, Ray
     from relook.workers import available_cores
 
-    workers = available_cores() if form.workers is None else form.workers
-    if workers < 1:
-        raise WrongRequest(f"expected at least one worker; found {workers}")
-    return Embedded(workers)
+    if form.workers is not None and form.workers < 1:
+        raise WrongRequest(f"expected at least one worker; found {form.workers}")
+    if form.engine == "ray":
+        return Ray(form.address, form.workers, form.storage)
+    if form.address is not None or form.storage != "auto":
+        raise WrongRequest("expected --engine ray with --address or --storage; found none")
+    return Embedded(form.workers or available_cores())
 
 
 def train(grid: "Grid", form: Where) -> None:

@@ -17,12 +17,14 @@ from relook.envs import EnvironmentSpec
 from relook.errors import RelookError
 from relook.experiments.engine import Engine
 from relook.population.hyperparameters import names
-from relook.runs.files import plain, write_whole
+from relook.runs.files import plain, read_json, write_whole
 from relook.runs.reading import Run
 from relook.runs.segments import REPLAY
 from relook.workers import Task
 
 SMOKE = ".smoke"
+MEMORY = "memory.json"
+"""A run's file of what its units were measured to need."""
 ITERATIONS = 3
 INTERVALS = 16
 """Of an off-policy algorithm's smoke: updates after each of so many update intervals."""
@@ -109,7 +111,19 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, engine: Engi
             members = sum(agent.unit == unit for agent in run.agents)
             units.append(_scaled(run, unit, members, task, count, starting))
     shutil.rmtree(out / SMOKE, ignore_errors=True)
+    for run, _ in runs:
+        needs = {str(cost.unit): int(cost.memory) for cost in units if cost.run == run.path.name}
+        write_whole(run.path / MEMORY, (json.dumps(needs) + "\n").encode())
     return Estimate(units, engine.workers)
+
+
+def measured_memory(run: Run) -> dict[int, int]:
+    """The bytes that each unit of a run was measured to need; nothing if that was not done."""
+    path = run.path / MEMORY
+    try:
+        return {int(unit): int(needs) for unit, needs in read_json(path).items()} if path.exists() else {}
+    except (TypeError, ValueError) as error:
+        raise RelookError(f"expected bytes for each unit in {path}; found {error}; remove it") from error
 
 
 def _smoke(run: Run, unit: int, directory: Path) -> tuple[Run, int]:

@@ -8,23 +8,29 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Protocol
 
 from relook.errors import RelookError, WrongRequest
 from relook.experiments.node import SHARED, Order, Report, train
-from relook.experiments.shipping import Receiver, Sender, present
+from relook.experiments.shipping import Piece, Receiver, Sender, present
 from relook.runs.files import lock, no_link, write_whole
 from relook.workers import Task, available_cores, ended, in_processes, record_failure
 
 
 class Engine(Protocol):
     """Carries out units of work."""
+
+    @property
+    def here(self) -> bool:
+        """Whether they train on this machine."""
+        ...
 
     @property
     def workers(self) -> int:
@@ -45,6 +51,7 @@ class Embedded:
     """Processes on this machine."""
 
     workers: int
+    here = True
 
     def carry_out(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
         in_processes(tasks, self.workers, watch)
@@ -66,8 +73,8 @@ LOOK, CHECK = 0.1, 2.0
 """Seconds between two calls of `watch`, and between two looks at the nodes."""
 OBJECTS = 100 * 2**20
 """Bytes of the object store of a Ray that we start: it carries little, because all its units see the same storage."""
-KEYS = "relook"
-"""Namespace of what Ray keeps for us."""
+NOTICES = "relook"
+"""Where in Ray's own store our notices to the nodes are."""
 
 
 class Ray:
@@ -83,6 +90,7 @@ class Ray:
         if storage not in STORAGE:
             raise WrongRequest(f"expected a storage among {', '.join(STORAGE)}; found {storage}")
         self._address, self._asked, self.storage = address, workers, storage
+        self.here = address is None
         self._ray: Any = None
         self._started = False
 
@@ -107,6 +115,18 @@ class Ray:
     def nodes(self) -> list[Mapping[str, float]]:
         """What each living node has, free or not."""
         return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+
+    def post(self, notice: str) -> None:
+        """Let every node of the cluster see a notice."""
+        from ray.experimental.internal_kv import _internal_kv_put
+
+        _internal_kv_put(notice, b"", namespace=NOTICES)
+
+    def take_down(self, notice: str) -> None:
+        """No node sees it any more."""
+        from ray.experimental.internal_kv import _internal_kv_del
+
+        _internal_kv_del(notice, namespace=NOTICES)
 
     def carry_out(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
         """Carry out units as tasks of the cluster. Raises `RelookError` if no node has room for one of them."""
@@ -183,7 +203,7 @@ def _on_node(order: dict[str, Any], parcels: list[Any] | None, stop: str) -> Ite
 
     node = f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})"
     sent = None if parcels is None else (ray.get(parcel) for parcel in parcels)
-    yield from train(Order(**order), sent, lambda: _internal_kv_exists(stop, namespace=KEYS), node)
+    yield from train(Order(**order), sent, lambda: _internal_kv_exists(stop, namespace=NOTICES), node)
 
 
 def without_room(tasks: Iterable[Task], nodes: Sequence[Mapping[str, float]]) -> list[tuple[Task, str]]:
@@ -221,8 +241,13 @@ class _Round:
         self._remote = self._ray.remote(max_retries=0, num_returns="streaming", num_cpus=1)(_on_node)
         self._waiting, self._flying = deque(tasks), dict[Any, _Flight]()
         self._runs = {task.run.path: task.run for task in tasks}
+        self._agents = defaultdict[tuple[Path, int], list[Any]](list)
+        for run in self._runs.values():
+            for agent in run.record["agents"]:
+                self._agents[run.path, agent["unit"]].append(agent)
         self._losses: dict[Task, tuple[int, int]] = {}
         self._token = secrets.token_hex(16)
+        self._stop = f"stop-{self._token}"  # a notice: the iterations that are under way are the last ones
         self._interrupted = False
         self._lacking_since: float | None = None
 
@@ -270,7 +295,8 @@ class _Round:
                 flight.parcels = [self._ray.put(parcel) for parcel in Sender(directory).parcels()]
             trusted = task.spec.name if task.spec.imports_code else None
             where = str(task.run.path.resolve())
-            order = Order(task.run.record, task.unit, trusted, where, self._token, self._storage, begun)
+            record = task.run.record | {"agents": self._agents[task.run.path, task.unit]}
+            order = Order(record, task.unit, trusted, where, self._token, self._storage, begun)
             options = {"memory": task.memory} if task.memory else {}
             generator = self._remote.options(**options).remote(asdict(order), flight.parcels, self._stop)
         except (OSError, RelookError, self._ray.exceptions.RayError) as error:
@@ -278,22 +304,17 @@ class _Round:
         else:
             self._flying[generator] = flight
 
-    @property
-    def _stop(self) -> str:
-        """The key whose presence says that the iterations that are under way are the last ones."""
-        return f"stop-{self._token}"
-
     def _take_what_is_there(self) -> None:
         """Take the next report of every unit that has one; wait a moment for the first."""
-        flying = list(self._flying)
+        if not (flying := list(self._flying)):
+            return
         ready, _ = self._ray.wait(flying, num_returns=1, timeout=LOOK / 2)
         if ready:
             ready, _ = self._ray.wait(flying, num_returns=len(flying), timeout=0)
         for generator in ready:
             flight = self._flying[generator]
             try:
-                kind, content = self._ray.get(next(generator))
-                self._take(generator, flight, kind, content)
+                self._take(generator, flight, self._ray.get(next(generator)))
             except StopIteration:
                 self._land(generator)
             except self._ray.exceptions.RayTaskError as error:
@@ -303,23 +324,26 @@ class _Round:
             except self._ray.exceptions.RayError as error:
                 self._lose(self._flying.pop(generator), _loss(error, flight.node))
 
-    def _take(self, generator: Any, flight: _Flight, kind: str, content: Any) -> None:
+    def _take(self, generator: Any, flight: _Flight, report: Any) -> None:
         """Do what a report asks for."""
-        match kind:
-            case "begun":
-                flight.node = str(content)
-            case "asks":  # this node does not see the storage, so perhaps none does
+        match report:
+            case "begun", str(node):
+                flight.node = node
+            case "asks", "" if self._engine.storage == "auto":  # a node does not see the storage: perhaps none does
                 self._storage = "objects"
                 self._flying.pop(generator)
                 self._waiting.appendleft(flight.task)
-            case "parcel":
-                self._write(generator, flight, *content)
-            case "ended":
-                flight.status = int(content)
-            case "failed":
-                self._fail(self._flying.pop(generator), str(content))
+            case "parcel", [list(pieces), list() | None as gone]:
+                self._write(generator, flight, pieces, gone)
+            case "ended", int(status):
+                flight.status = status
+            case "failed", str(why):
+                self._fail(self._flying.pop(generator), why)
+            case _:
+                self._ray.cancel(generator)
+                self._fail(self._flying.pop(generator), f"expected reports from node {flight.node}; it sent others")
 
-    def _write(self, generator: Any, flight: _Flight, pieces: Any, gone: Any) -> None:
+    def _write(self, generator: Any, flight: _Flight, pieces: list[Piece], gone: list[str] | None) -> None:
         """Write what a node has sent of a unit; a unit that cannot be written has failed."""
         directory = flight.task.run.unit_directory(flight.task.unit)
         flight.parcels = None
@@ -354,7 +378,7 @@ class _Round:
 
         self._release(flight)
         task = flight.task
-        if self._interrupted:
+        if self._interrupted or task.run.has_ended(task.unit):
             return
         newest = max(steps_of(task.run.unit_directory(task.unit) / CHECKPOINTS), default=0)
         before, at = self._losses.get(task, (0, newest))
@@ -366,7 +390,7 @@ class _Round:
                 flight, f"lost its worker {lost} times without a newer checkpoint in between; the last time {why}"
             )
         else:
-            print(f"relook: {why}; {name} goes on from step {newest:,}", file=sys.stderr)
+            print(f"relook: {why}; {name} goes on from its newest checkpoint", file=sys.stderr)
             self._waiting.appendleft(task)
 
     def _fail(self, flight: _Flight, why: str) -> None:
@@ -397,26 +421,22 @@ class _Round:
 
     def _interrupt(self) -> None:
         """Let units that train end their iteration, and none begin."""
-        from ray.experimental.internal_kv import _internal_kv_put
-
         self._interrupted = True
         print("relook: ending after the iteration; once more to stop at once", file=sys.stderr)
         self._waiting.clear()
-        _internal_kv_put(self._stop, b"", namespace=KEYS)
+        self._engine.post(self._stop)
         for generator, flight in list(self._flying.items()):
             if flight.node is None:
                 self._ray.cancel(generator)
 
     def _end(self) -> None:
         """Stop what still trains, and leave nothing behind."""
-        from ray.experimental.internal_kv import _internal_kv_del
-
         for generator, flight in self._flying.items():
             self._ray.cancel(generator)
             self._release(flight)
         if self._flying:
             self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=5)
-        _internal_kv_del(self._stop, namespace=KEYS)
+        self._engine.take_down(self._stop)
         for run in self._runs.values():
             (run.path / SHARED).unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import Interrupted, RelookError, WrongRequest
+from relook.experiments.cost import measure, measured_memory
 from relook.experiments.engine import Embedded, Engine
 from relook.runs.files import number, plain, read_json, safe_name, write_whole
 from relook.runs.reading import GRID, Run
@@ -215,8 +216,8 @@ def _values(default: Any, given: Any) -> list[Any]:
 # The directory
 
 
-def prepare_runs(study: Study, out: Path, workers: int) -> list[tuple[Run, EnvironmentSpec]]:
-    """The runs of a study, ready to be carried out: new ones, or those that are there from before.
+def prepare_runs(study: Study, out: Path, workers: int, *, here: bool = True) -> list[tuple[Run, EnvironmentSpec]]:
+    """The runs of a study, ready to be carried out `here` or elsewhere: new ones, or those that are there from before.
 
     Raises `WrongRequest` if the directory holds another study, and says in what it differs.
     """
@@ -227,7 +228,7 @@ def prepare_runs(study: Study, out: Path, workers: int) -> list[tuple[Run, Envir
     for name, request in requests.items():
         if not (out / name / "run.json").is_file():
             shutil.rmtree(out / name, ignore_errors=True)  # begun, and killed before it was a run
-            prepare(replace(request, out=out / name), each)
+            prepare(replace(request, out=out / name), each, here=here)
         runs.append((Run(out / name), request.environment))
     return runs
 
@@ -307,7 +308,8 @@ def left(runs: Sequence[tuple[Run, EnvironmentSpec]]) -> list[Task]:
         units = [unit for unit in run.units if not run.has_ended(unit)]
         if begun := [unit for unit in units if run.unit_directory(unit).exists()]:
             settled(run, begun, spec)
-        tasks += [Task(run, unit, spec) for unit in units]
+        memory = measured_memory(run)
+        tasks += [Task(run, unit, spec, memory.get(unit, 0)) for unit in units]
     return sorted(tasks, key=lambda task: -task.run.steps * len(task.run.members(task.unit)))
 
 
@@ -346,10 +348,8 @@ def carry_out(study: Study, out: Path | None = None, engine: Engine | None = Non
 
     Raises what `prepare_runs`, `measure` and `check_ended` do.
     """
-    from relook.experiments.cost import measure
-
     engine, out = engine or Embedded(available_cores()), place_of(study, out)
-    there = prepare_runs(study, out, engine.workers)
+    there = prepare_runs(study, out, engine.workers, here=engine.here)
     if not has_begun([run for run, _ in there]):
         measure(there, out, engine)
     engine.carry_out(left(there), lambda: None)

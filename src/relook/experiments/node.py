@@ -44,7 +44,7 @@ class Order:
     """A unit of work, as a node is asked to carry it out: nothing but what JSON can hold."""
 
     record: Mapping[str, Any]
-    """Of its run."""
+    """Of its run, with the unit's agents alone."""
     unit: int
     trusted: str | None
     """Repeats the environment's name if it imports code: whoever asks has said it."""

@@ -127,11 +127,14 @@ class Receiver:
 
         Raises `RelookError` for what no unit sends, `OSError` if there is no room.
         """
-        for name, offset, content in pieces:
-            path = self._path(name)
+        for piece in pieces:
+            match piece:
+                case [name, int(offset), bytes(content)]:
+                    path = self._path(name)
+                case _:
+                    raise RelookError("expected pieces of files from a worker; it sent something else")
             size = path.stat().st_size if path.exists() else 0
-            fits = isinstance(offset, int) and isinstance(content, bytes) and offset in (0, size)
-            if not fits or offset + len(content) > MOST_BYTES:
+            if offset not in (0, size) or offset + len(content) > MOST_BYTES:
                 raise RelookError(f"expected what follows the {size} bytes of {path}; a worker sent other bytes")
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab" if offset else "wb") as file:
