@@ -1,8 +1,9 @@
 """Public raw scores that stay out of this project, because their licences differ.
 
 Set RELOOK_PUBLIC_SCORES to a folder with atari100k/SPR.json, DrQ(eps).json, RANDOM.json and HUMAN.json (from
-eloialonso/iris, results/data), and halfcheetah/SAC.txt and TD3.txt (sac_hc_final_perfs.txt and td3_hc_final_perfs.txt
-from ccolas/rl_stats, data).
+eloialonso/iris, results/data), halfcheetah/SAC.txt and TD3.txt (sac_hc_final_perfs.txt and td3_hc_final_perfs.txt
+from ccolas/rl_stats, data), and sensitivity/data_expected_over_seeds.csv (from jadkins99/hyperparameter_sensitivity,
+analysis).
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 
@@ -34,3 +36,17 @@ def halfcheetah(method: str) -> NDArray[np.float64]:
     scores: NDArray[np.float64] = np.array([float(word) for word in path.read_text().split()])
     finite: NDArray[np.float64] = scores[np.isfinite(scores)]
     return finite
+
+
+def sensitivity_of_ppo() -> tuple[list[tuple[float, ...]], NDArray[np.float64]]:
+    """Settings (λ, entropy coefficient, both learning rates) and normalised scores [H, E] of the paper's PPO in Brax.
+
+    What diverged is not in the table: it is -∞ here, and so never chosen. Raises `Missing` where the file is not.
+    """
+    path = Path(os.environ.get("RELOOK_PUBLIC_SCORES", "")) / "sensitivity" / "data_expected_over_seeds.csv"
+    if not path.is_file():
+        raise Missing(str(__doc__))
+    names = ["gae_lambda", "ent_coef", "actor_lr", "critic_lr"]
+    rows = pl.read_csv(path).filter(pl.col("alg_type") == "lambda_ac")
+    wide = rows.pivot("env_name", index=names, values="percentile_normalized_return").sort(names).fill_null(-np.inf)
+    return wide.select(names).rows(), wide.drop(names).to_numpy()

@@ -52,7 +52,7 @@ def tables(study: Study) -> Iterator[Table]:
             rows.append([name, way, *estimates, f"{figures.dimension}{between}"])
     yield Table(
         "Sensitivity",
-        ["method", "chosen by", "one for each", "one for all", "Φ", "dimension"],
+        ["method", "chosen by", "for each", "for all", "Φ", "dimension"],
         rows,
         "score with a setting for each environment, and with one for all; Φ: the difference; dimension: how many "
         f"hyper-parameters must be tuned for each environment to reach {SHARE:.0%} of the former. Chosen and scored by "
