@@ -255,7 +255,10 @@ def _training(rows: pl.DataFrame, path: Path, settings: Sequence[str]) -> Traini
         again = len(rows) > 1
     if again:
         what = "one row for each step" if "step" in rows.columns else "one row"
-        raise WrongRequest(f"the same seed is there twice: expected {what} of {who} in {path}; found {len(rows)} rows")
+        raise WrongRequest(
+            f"the same seed is there twice: expected {what} of {who} in {path}; found {len(rows)} rows; settings are "
+            f"methods of their own, or told apart by hyper-parameters: relook sensitivity --hyperparameters NAME…"
+        )
 
     def said(column: str, otherwise: str) -> str:
         values = rows[column].drop_nulls().unique().to_list() if column in rows.columns else []
