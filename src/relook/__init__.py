@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from relook.runs.reading import Run
 
 __version__ = metadata.version("relook")
-__all__ = ["__version__", "ablate", "grid", "open", "ppo", "resume", "train"]
-STUDIES = {"grid": "grid", "ablate": "ablation"}
+__all__ = ["__version__", "ablate", "grid", "open", "ppo", "resume", "train", "tune"]
+STUDIES = {"grid": "grid", "ablate": "ablation", "tune": "tuning"}
 """Functions that carry out studies, and their files in `relook.experiments`."""
 
 

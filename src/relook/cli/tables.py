@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from relook.runs.reading import Run
-from relook.runs.tidy import setting_name
+from relook.runs.tidy import figure, setting_name
 from relook.statistics.aggregates import iqm, mean_interval
 
 if TYPE_CHECKING:
+    from relook.experiments.held_out import Tested
     from relook.statistics.reports import Table as Text
 
 
@@ -48,6 +49,39 @@ def scores_table(scores: dict[str, list[tuple[int, float]]], title: str) -> Tabl
     return table
 
 
+def held_out_table(run: Run, found: Sequence["Tested"]) -> Table:
+    """How agents do where they were trained and in variants that they never saw, a row for each setting and variant."""
+    episodes = found[0].episodes
+    title = f"{run.path.name}: mean return of {episodes} fresh deterministic episodes"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", caption=GAP, caption_justify="left")
+    rows: dict[tuple[str, str], list[Tested]] = {}
+    for tested in found:
+        variant = ", ".join(f"{name}={figure(value)}" for name, value in tested.variant.items())
+        rows.setdefault((setting_name(run, tested.agent), variant), []).append(tested)
+    alone = {setting for setting, _ in rows} == {""}
+    for column in ("variant",) if alone else ("setting", "variant"):
+        table.add_column(column)
+    for column in ("trained in", "worst", "held out", "worst", "gap"):
+        table.add_column(column, justify="right")
+    for (setting, variant), own in rows.items():
+        home, away = np.array([t.trained_in for t in own]), np.array([t.held_out for t in own])
+        ends = [cell for x in (home, away) for cell in (_mean(x), f"{x.min():,.1f}")]
+        table.add_row(*([] if alone else [setting]), variant, *ends, _mean(home - away))
+    return table
+
+
+GAP = (
+    "±: 95 % interval of the mean over seeds; worst: of the seeds; gap: how much less the same agents score in the "
+    "variant, from the same reset seeds"
+)
+
+
+def _mean(values: np.ndarray[Any, Any]) -> str:
+    """Over seeds, and how far its interval reaches."""
+    low, high = mean_interval(values)
+    return f"{values.mean():,.1f}" + ("" if len(values) < 2 else f" ± {(high - low) / 2:,.1f}")
+
+
 def print_settings(run: Run) -> None:
     """How a run's settings did at its last evaluation; says what ended other than planned."""
     console = Console()
@@ -80,8 +114,10 @@ def stopped(run: Run, stop: Mapping[str, Any]) -> str:
     return f"agent {stop['agent']} (seed {seed}) {stop['status']}: {stop['reason']}, {place}"
 
 
-TEXTS = ("task", "method", "comparison", "part", "off at", "sampler", "setting", "hyper-parameter", "searched", "arm")
-TEXTS += ("chosen by", "tuned")
+TEXTS = (
+    *("task", "method", "comparison", "part", "off at", "sampler", "setting", "hyper-parameter", "searched", "arm"),
+    *("chosen by", "tuned"),
+)
 """Columns of words, which begin at the left."""
 WHOLE = ("task", "method", "part", "verdict", "sampler", "hyper-parameter", "arm")
 """Columns whose cells stay on one line."""

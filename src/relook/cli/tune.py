@@ -35,7 +35,7 @@ class Form(grid.Form):
     """What is searched over: a range, in its logarithm if that is said, or a few values (sizes: 64x64,256x256)."""
     trials: Annotated[int, tyro.conf.arg(metavar="N")] = 32
     """How many settings are tried."""
-    batch: Annotated[int, tyro.conf.arg(metavar="N")] = 8
+    at_once: Annotated[int, tyro.conf.arg(metavar="N")] = 8
     """Trials that are drawn, and train, at the same time."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 3
     """Seeds of each trial."""
@@ -108,7 +108,7 @@ def _search(name: str, form: Any) -> "Search":
         {key: value for key, [value] in start.items()},
         form.preset,
         form.trials,
-        form.batch,
+        form.at_once,
         form.seeds,
         form.first_seed,
         form.random,
@@ -123,12 +123,12 @@ def _search(name: str, form: Any) -> "Search":
 def carry_out(search: "Search", form: grid.Where, confirm_seeds: int | None, *, as_json: bool) -> None:
     """Measure what a search costs, search, confirm, and report."""
     from relook.experiments import tuning
+    from relook.experiments.grid import has_begun, place_of
 
-    out = form.out or tuning.default_place(search)
-    console = Console(stderr=True)
+    out, console = place_of(search, form.out), Console(stderr=True)
     with closing(grid.engine_of(form)) as engine:
-        first, spec = tuning.first_batch(search, out, engine.workers)
-        if not any(first.unit_directory(unit).exists() for unit in first.units):
+        first, spec = tuning.first_batch(search, out, engine)
+        if not has_begun([first]):
             console.print("measuring what it costs …", style="dim")
             _print_plan(search, first, spec, out, engine)
         if form.plan:
@@ -147,7 +147,7 @@ def _print_plan(search: "Search", first: Run, spec: Any, out: Path, engine: "Eng
     agents = search.trials * search.seeds + arms * search.confirm_seeds
     whole = estimate.seconds * agents / len(first.agents)
     Console().print(
-        f"in all {search.trials} trials of {search.seeds} seeds, {search.batch} at a time, and {arms} settings "
+        f"in all {search.trials} trials of {search.seeds} seeds, {search.at_once} at a time, and {arms} settings "
         f"confirmed on {search.confirm_seeds} fresh seeds: {agents} agents, about {grid.duration(whole)} if none is "
         f"pruned, {grid.size(estimate.disk * agents / len(first.agents))} on the disk",
         highlight=False,

@@ -30,15 +30,19 @@ SCHEMA = 2
 MOST_BYTES = 2**20
 
 
-class Study(Protocol):
-    """Something that is a directory of runs."""
-
-    def requests(self) -> dict[str, Request]:
-        """The runs, by the names of their directories."""
-        ...
+class Recorded(Protocol):
+    """Something that a directory is made for."""
 
     def record(self) -> dict[str, Any]:
         """What is asked for, as JSON holds it, with the `kind` of study that it is."""
+        ...
+
+
+class Study(Recorded, Protocol):
+    """Something that is a directory of runs, all of which are known beforehand."""
+
+    def requests(self) -> dict[str, Request]:
+        """The runs, by the names of their directories."""
         ...
 
 
@@ -331,7 +335,7 @@ def check_ended(runs: Sequence[Run], out: Path) -> None:
         )
 
 
-def place_of(study: Study, out: Path | None) -> Path:
+def place_of(study: Recorded, out: Path | None) -> Path:
     """The directory of a study: the one asked for, or one below `runs/` that is its own."""
     record = study.record()
     digest = sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

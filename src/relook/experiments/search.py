@@ -38,7 +38,7 @@ class Search:
     preset: str | None = None
     """What the defaults are, if it is not the algorithm's own."""
     trials: int = 32
-    batch: int = 8
+    at_once: int = 8
     """Trials that are drawn, and train, at the same time."""
     seeds: int = 3
     """Of each trial; the same ones for all."""
@@ -60,7 +60,13 @@ class Search:
             raise WrongRequest(
                 f"expected an environment that other processes can import; found {self.environment.name}"
             )
-        for name, least in (("trials", 1), ("batch", 1), ("seeds", 1), ("confirm_seeds", 2), ("evaluate_episodes", 1)):
+        for name, least in (
+            ("trials", 1),
+            ("at_once", 1),
+            ("seeds", 1),
+            ("confirm_seeds", 2),
+            ("evaluate_episodes", 1),
+        ):
             if (number := getattr(self, name)) < least:
                 raise WrongRequest(f"expected {name} of at least {least}; found {number}")
         if self.first_seed < TUNING_SEEDS:
@@ -169,7 +175,7 @@ def reopened(out: Path, env: str | None = None) -> Search:
 COUNTS = (
     "steps",
     "trials",
-    "batch",
+    "at_once",
     "seeds",
     "first_seed",
     "confirm_seeds",

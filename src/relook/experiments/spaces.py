@@ -148,7 +148,10 @@ def _range(key: str, kind: Any, parts: list[Any]) -> Range:
 
 
 def _choice(name: str, key: str, values: list[Any]) -> Choice:
-    return Choice(tuple(spread([name], {key: values}, {})[name][key]))
+    try:
+        return Choice(tuple(spread([name], {key: values}, {})[name][key]))
+    except ValueError as error:
+        raise WrongRequest(f"expected values of {key}; found {values}: {error}") from error
 
 
 def _check(config: type[Any], key: str, dimension: Range | Choice) -> None:

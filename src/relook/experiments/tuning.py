@@ -20,13 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
+from relook import training
 from relook.envs import EnvironmentSpec
 from relook.errors import WrongRequest
 from relook.experiments.engine import Embedded, Engine
-from relook.experiments.grid import check_ended, claim, left, values_of
+from relook.experiments.grid import check_ended, claim, left, place_of, values_of
 from relook.experiments.search import Search
 from relook.experiments.spaces import space_of
 from relook.population import stream
@@ -37,7 +37,6 @@ from relook.runs.unit import EVALUATIONS
 from relook.statistics.aggregates import Array
 from relook.statistics.tuning import (
     DEFAULT,
-    KIND,
     RANDOM,
     START,
     TPE,
@@ -51,7 +50,7 @@ from relook.statistics.tuning import (
     trials,
     worst_score,
 )
-from relook.training import Arm, environment_spec, prepare, prune
+from relook.training import Arm, prepare
 from relook.workers import available_cores
 
 PAUSE = 4 / EVALUATIONS
@@ -73,7 +72,7 @@ def draw(search: Search, number: int, tried: Sequence[Trial]) -> dict[str, tuple
     at random, and begins with the start.
     """
     optuna = _optuna()
-    count = min(search.batch, search.trials - number * search.batch)
+    count = min(search.at_once, search.trials - number * search.at_once)
     randoms = count if number == 0 else max(1, round(search.random * count))
     drawn: list[tuple[str, dict[str, Any]]] = []
     seen = [dict(trial.values) for trial in tried]
@@ -90,7 +89,7 @@ def draw(search: Search, number: int, tried: Sequence[Trial]) -> dict[str, tuple
             sampler = RANDOM if place < randoms else TPE
             study.sampler = samplers[sampler]
             drawn.append((sampler, _ask(study, search, [*seen, *(values for _, values in drawn)])))
-    return {f"trial {number * search.batch + place}": own for place, own in enumerate(drawn)}
+    return {f"trial {number * search.at_once + place}": own for place, own in enumerate(drawn)}
 
 
 def _optuna() -> ModuleType:
@@ -196,7 +195,7 @@ def _pruned(search: Search, run: Run, tried: Sequence[Trial]) -> Run:
     earlier = [trial.curve(worst) for trial in tried if not trial.pruned and not _of(run, trial)]
     behind = clearly_behind([trial.curve(worst) for trial in waiting], earlier)
     gone = [trial for trial, is_behind in zip(waiting, behind, strict=True) if is_behind]
-    return prune(run, {agent for trial in gone for agent in _of(run, trial)})
+    return training.prune(run, {agent for trial in gone for agent in _of(run, trial)})
 
 
 def _of(run: Run, trial: Trial) -> list[int]:
@@ -210,7 +209,7 @@ Watching = Callable[[Run], AbstractContextManager[Callable[[], None]]]
 """What shows how a run trains: it is entered while units are carried out, and called a few times a second."""
 
 
-def first_batch(search: Search, out: Path, workers: int) -> tuple[Run, EnvironmentSpec]:
+def first_batch(search: Search, out: Path, engine: Engine) -> tuple[Run, EnvironmentSpec]:
     """A directory for the search, with its first trials, which have not begun to train. What is there stays.
 
     Raises `WrongRequest` if the directory is another search's; how many seeds confirm it may differ.
@@ -218,10 +217,10 @@ def first_batch(search: Search, out: Path, workers: int) -> tuple[Run, Environme
     search.check()
     there = record_of(out) if (out / GRID).is_file() else {}
     claim(out, search.record() | {key: there[key] for key in ("confirm_seeds",) if key in there})
-    return _batch(search, out, 0, workers), search.request([], {}).environment
+    return _batch(search, out, 0, engine), search.request([], {}).environment
 
 
-def _batch(search: Search, out: Path, number: int, workers: int) -> Run:
+def _batch(search: Search, out: Path, number: int, engine: Engine) -> Run:
     """The run of a batch of trials: the one that is there, or a new one, drawn from what came before."""
     path = out / f"trials-{number:03d}"
     if not (path / "run.json").is_file():
@@ -234,7 +233,7 @@ def _batch(search: Search, out: Path, number: int, workers: int) -> Run:
             "optuna": metadata.version("optuna"),
         }
         pause = math.ceil(PAUSE * search.steps) if search.prune and number else None
-        prepare(replace(search.request(arms, study, pause=pause), out=path), workers)
+        prepare(replace(search.request(arms, study, pause=pause), out=path), engine.workers, here=engine.here)
     return Run(path)
 
 
@@ -265,11 +264,11 @@ def carry_out(
     than the newest confirmation has, or than the search was to have, confirms once more.
     """
     names = [*search.space]
-    _, spec = first_batch(search, out, engine.workers)
+    _, spec = first_batch(search, out, engine)
     if search.confirm_seeds != record_of(out)["confirm_seeds"]:
         confirm_seeds = search.confirm_seeds
-    for number in range(max(0, len(batches(out)) - 1), math.ceil(search.trials / search.batch)):
-        run = _batch(search, out, number, engine.workers)
+    for number in range(max(0, len(batches(out)) - 1), math.ceil(search.trials / search.at_once)):
+        run = _batch(search, out, number, engine)
         if confirmations(out):
             break
         run = _train(run, spec, out, engine, watching)
@@ -280,12 +279,12 @@ def carry_out(
         told(tried, worst_score(tried, search.failed_score))
     for run in confirmations(out):
         check_ended([_train(run, spec, out, engine, watching)], out)
-    if (new := _confirmation(search, out, confirm_seeds, engine.workers)) is not None:
+    if (new := _confirmation(search, out, confirm_seeds, engine)) is not None:
         check_ended([_train(new, spec, out, engine, watching)], out)
     return judge(out)
 
 
-def _confirmation(search: Search, out: Path, seeds: int | None, workers: int) -> Run | None:
+def _confirmation(search: Search, out: Path, seeds: int | None, engine: Engine) -> Run | None:
     """A new run on seeds that no confirmation had: of the best trial, of the start, and of the default.
 
     None if there is one already with so many seeds.
@@ -313,36 +312,53 @@ def _confirmation(search: Search, out: Path, seeds: int | None, workers: int) ->
     own = [Arm(name, setting, range(first, first + wanted)) for name, setting in arms.items()]
     path = out / ("confirmed" if not there else f"confirmed-{len(there) + 1}")
     shutil.rmtree(path, ignore_errors=True)  # begun, and killed before it was a run
-    return prepare(replace(search.request(own, study), out=path), workers)
-
-
-def default_place(search: Search) -> Path:
-    """Where a search lies, unless somebody says otherwise."""
-    digest = sha256(json.dumps(search.record(), sort_keys=True).encode()).hexdigest()
-    return Path("runs") / f"{KIND}-{digest[:8]}"
+    return prepare(replace(search.request(own, study), out=path), engine.workers, here=engine.here)
 
 
 def tune(
-    algorithm_name: str,
-    /,
-    env: str | Callable[..., gym.Env[Any, Any]],
+    name: str,
+    environment: str | EnvironmentSpec,
     *,
     space: Mapping[str, Any],
-    steps: int,
-    start: Mapping[str, Any] | None = None,
-    env_args: Mapping[str, Any] | None = None,
-    max_episode_steps: int | None = None,
-    workers: int | None = None,
+    steps: int = 100_000,
+    trials: int = 32,
+    at_once: int = 8,
+    seeds: int = 3,
+    first_seed: int = TUNING_SEEDS,
+    random: float = 0.5,
+    prune: bool = True,
+    failed_score: float | None = None,
+    confirm_seeds: int = 10,
+    preset: str | None = None,
+    evaluate_episodes: int = 10,
+    checkpoint_every: int = 10_000,
     out: str | Path | None = None,
-    **options: Any,
+    engine: Engine | None = None,
+    **hyperparameters: Any,
 ) -> Tuned:
-    """Search for hyper-parameters as `relook tune` does, and return what came of it; or go on with the same search.
+    """Search for hyper-parameters, as `relook tune` does, and return what came of it.
 
-    `space` gives a range or values for each hyper-parameter, as `relook.experiments.spaces.space_of` reads them, and
-    `options` are further fields of `Search`. Raises `WrongRequest` if the search cannot be carried out.
+    `space` gives each one that is searched over a range, `relook.experiments.spaces.Range(1e-5, 1e-2, log=True)` or
+    "1e-5:1e-2:log", or a list of values. `hyperparameters` are where the search starts; those that the space does not
+    have hold for all trials. The same call goes on with what was interrupted.
     """
-    spec = environment_spec(env, env_args or {}, max_episode_steps)
-    given = values_of(algorithm_name, dict(start or {}))
-    search = Search(algorithm_name, spec, space_of(algorithm_name, space), steps, given, **options)
-    engine = Embedded(available_cores() if workers is None else workers)
-    return carry_out(search, default_place(search) if out is None else Path(out), engine)
+    search = Search(
+        name,
+        EnvironmentSpec(environment) if isinstance(environment, str) else environment,
+        space_of(name, space),
+        steps,
+        values_of(name, hyperparameters),
+        preset,
+        trials,
+        at_once,
+        seeds,
+        first_seed,
+        random,
+        prune,
+        failed_score,
+        confirm_seeds,
+        evaluate_episodes,
+        checkpoint_every,
+    )
+    directory = place_of(search, None if out is None else Path(out))
+    return carry_out(search, directory, engine or Embedded(available_cores()))

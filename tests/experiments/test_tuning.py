@@ -1,0 +1,488 @@
+"""Searches: what may be searched over, what is drawn, who is pruned, and that a search goes on where it stood."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import relook
+from relook.envs import EnvironmentSpec
+from relook.errors import RelookError, WrongRequest
+from relook.experiments import tuning
+from relook.experiments.search import Search, from_toml, reopened
+from relook.experiments.spaces import Choice, Range, beyond, parsed, settings, space_of
+from relook.experiments.tuning import PAUSE, carry_out, clearly_behind, draw, promised
+from relook.runs.reading import Run
+from relook.statistics import tuning as judged
+from relook.statistics.aggregates import Array
+from relook.statistics.reports import number
+from relook.statistics.tuning import RANDOM, START, TPE, Trial, Tried, batches, judge, worst_score
+from relook.training import work
+from relook.workers import Task
+
+DOCS = Path(__file__).parents[2] / "docs" / "tuning.md"
+SMALL: dict[str, Any] = {"envs": 2, "horizon": 16, "minibatch": 16, "epochs": 2, "hidden": (8,)}
+SPACE = {"learning_rate": "1e-5:1e-1:log", "gae_lambda": "0.5:1", "clip": "0.1,0.2,0.3"}
+
+
+def search(**changed: Any) -> Search:
+    asked: dict[str, Any] = {
+        "algorithm": "ppo",
+        "environment": EnvironmentSpec("CartPole-v1", max_episode_steps=30),
+        "space": space_of("ppo", changed.pop("space", SPACE)),
+        "steps": 640,
+        "start": SMALL | {"learning_rate": 1e-5},
+        "trials": 8,
+        "at_once": 4,
+        "seeds": 2,
+        "confirm_seeds": 3,
+        "evaluate_episodes": 1,
+    }
+    return Search(**asked | changed)
+
+
+class Here:
+    """Carries out units in this process, and is killed after so many of them."""
+
+    workers, here = 1, True
+
+    def __init__(self, units: float = np.inf) -> None:
+        self.units = units
+
+    def carry_out(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+        for task in tasks:
+            if self.units <= 0:
+                raise KilledError
+            self.units -= 1
+            work(task.run, task.unit, task.spec)
+            watch()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class KilledError(BaseException):
+    """As if nobody could catch it."""
+
+
+# Spaces
+
+
+def test_a_space_is_read_in_the_types_of_the_hyperparameters() -> None:
+    given = {
+        "learning_rate": "1e-5:1e-2:log",
+        "gae_lambda": "0.8:1",
+        "epochs": "3:10",
+        "clip": "0.1,0.2",
+        "hidden": "64x64,256",
+        "normalise_observations": "true,False",
+        "activation": "tanh,relu",
+        "target_kl": [0.01, "inf"],
+        "discount": {"low": 0.9, "high": 1},
+        "horizon": {"choices": [16, 32]},
+        "entropy_coefficient": Range(0.0, 0.1),
+    }
+    found = space_of("ppo", given)
+    assert found == {
+        "learning_rate": Range(1e-5, 1e-2, log=True),
+        "gae_lambda": Range(0.8, 1.0),
+        "epochs": Range(3, 10),
+        "clip": Choice((0.1, 0.2)),
+        "hidden": Choice(((64, 64), (256,))),
+        "normalise_observations": Choice((True, False)),
+        "activation": Choice(("tanh", "relu")),
+        "target_kl": Choice((0.01, float("inf"))),
+        "discount": Range(0.9, 1.0),
+        "horizon": Choice((16, 32)),
+        "entropy_coefficient": Range(0.0, 0.1),
+    }
+    assert isinstance(found["epochs"], Range)
+    assert isinstance(found["epochs"].low, int)
+    assert space_of("ppo", {name: dimension.record() for name, dimension in found.items()}) == found
+    assert parsed(("gae-lambda=0.8:1", "clip=0.1,0.2")) == {"gae_lambda": "0.8:1", "clip": "0.1,0.2"}
+    assert settings({name: found[name] for name in ("epochs", "hidden")}) == 16
+    assert settings(found) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "at least one hyper-parameter to search over"),
+        ({"speed": "1:2"}, "there is no hyper-parameter 'speed'"),
+        ({"learning_rate": "0:1"}, "expected learning_rate above 0; found 0"),
+        ({"learning_rate": "1e-2:1e-5"}, "from a smaller to a larger number"),
+        ({"learning_rate": "1e-5:inf"}, "from a smaller to a larger number"),
+        ({"learning_rate": "1e-5:1e-2:linear"}, "LOW:HIGH:log"),
+        ({"learning_rate": "a:b"}, "a number as a value of learning_rate; found 'a'"),
+        ({"entropy_coefficient": "0:1:log"}, "logarithmic range of entropy_coefficient to begin above 0"),
+        ({"gae_lambda": "0.5:2"}, "gae_lambda at least 0 and at most 1; found 2"),
+        ({"epochs": "1:2.5"}, "a whole number as a value of epochs"),
+        ({"activation": "1:2"}, "a list of values for activation, which is not a number"),
+        ({"activation": "tanh,sine"}, "'tanh' or 'relu'; found 'sine'"),
+        ({"hidden": "64,64"}, "at least two values of hidden that differ"),
+        ({"hidden": "64xa,64"}, "sizes such as 64x64 as a value of hidden"),
+        ({"normalise_observations": "yes,no"}, "True or False as a value of normalise_observations"),
+        ({"clip": [0.1]}, "at least two values of clip"),
+        ({"clip": 0.1}, "a range or a list of values for clip"),
+        ({"clip": ["a", "b"]}, "expected values of clip"),
+    ],
+)
+def test_what_is_no_space_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(WrongRequest, match=re.escape(said)):
+        space_of("ppo", given)
+
+
+@pytest.mark.parametrize("pairs", [["clip"], ["clip="], ["=1:2"], ["clip=0.1,0.2", "clip=1:2"]])
+def test_words_that_are_no_space_are_refused(pairs: list[str]) -> None:
+    with pytest.raises(WrongRequest, match=r"expected --space NAME=LOW:HIGH|once in the space"):
+        parsed(pairs)
+
+
+def test_what_lies_beyond_a_range() -> None:
+    assert beyond("ppo", "gae_lambda", Range(0.8, 1.0)) == [True, False]
+    assert beyond("ppo", "learning_rate", Range(1e-5, 1e-2)) == [True, True]
+    assert beyond("ppo", "epochs", Range(1, 10)) == [False, True]
+    assert beyond("ppo", "activation", Choice(("tanh", "relu"))) == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"trials": 0}, "trials of at least 1"),
+        ({"confirm_seeds": 1}, "confirm_seeds of at least 2"),
+        ({"evaluate_episodes": 0}, "evaluate_episodes of at least 1"),
+        ({"first_seed": 0}, "tuning seeds of 10,000 and up"),
+        ({"random": 0.0}, "a share of random trials above 0"),
+        ({"failed_score": float("nan")}, "a finite score"),
+        ({"space": {"clip": "0.1,0.2"}}, "a space of at least 8 settings, one for each trial; found 2"),
+        ({"steps": 100}, "at least 512 steps, one iteration"),
+        ({"start": {"minibatch": 10_000}}, "a minibatch of at most"),
+        ({"start": {"speed": 1}}, "no hyper-parameter 'speed'"),
+        ({"preset": "nobody"}, "a preset of ppo among"),
+        ({"environment": EnvironmentSpec("x", function=lambda: None)}, "other processes can import"),  # type: ignore[arg-type,return-value]
+    ],
+)
+def test_a_search_that_cannot_be_carried_out_is_refused(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(WrongRequest, match=said):
+        search(**changed).check()
+
+
+# Drawing
+
+
+def trial(number: int, values: Mapping[str, Any], *returns: Sequence[float], **more: Any) -> Trial:
+    seeds = [Tried(np.arange(len(own), dtype=np.float64), np.array(own, dtype=np.float64), 100, failed=False) for own in returns]
+    return Trial(number, RANDOM, values, seeds, more.get("pruned", False), more.get("waits", False))
+
+
+def test_what_is_drawn_follows_from_the_search_the_batch_and_the_trials() -> None:
+    asked = search(trials=14, at_once=6)
+    first = draw(asked, 0, [])
+    assert list(first) == [f"trial {k}" for k in range(6)]
+    assert [sampler for sampler, _ in first.values()] == [START, *[RANDOM] * 5]
+    assert first["trial 0"][1] == {"learning_rate": 1e-5, "gae_lambda": 0.9, "clip": 0.2}
+    assert draw(asked, 0, []) == first
+    assert draw(replace(asked, first_seed=20_000), 0, []) != first
+    tried = [trial(k, values, [0.0, float(k)]) for k, (_, values) in enumerate(first.values())]
+    second = draw(asked, 1, tried)
+    assert [sampler for sampler, _ in second.values()] == [RANDOM] * 3 + [TPE] * 3
+    assert draw(asked, 1, tried) == second
+    others = [replace(one, seeds=trial(0, {}, [0.0, -float(one.number)]).seeds) for one in tried]
+    other = draw(asked, 1, others)
+    assert [own for own in other.values() if own[0] == RANDOM] == [own for own in second.values() if own[0] == RANDOM]
+    assert other != second, "TPE learns from the scores"
+    assert len(draw(asked, 2, [])) == 2, "the last batch is what is left"
+
+
+def test_tpe_goes_where_scores_are_high() -> None:
+    asked = search(trials=100, at_once=40, random=0.01)
+    rates = np.geomspace(1.1e-5, 0.9e-1, 40)
+    tried = [
+        trial(k, {"learning_rate": float(r), "gae_lambda": 0.9, "clip": 0.2}, [0.0, -abs(np.log10(r) + 2)])
+        for k, r in enumerate(rates)
+    ]
+    drawn = [values["learning_rate"] for sampler, values in draw(asked, 1, tried).values() if sampler == TPE]
+    assert len(drawn) == 39
+    assert np.mean([1e-3 < rate < 1e-1 for rate in drawn]) > 0.7, "random draws would be there half of the time"
+
+
+def test_settings_that_do_not_fit_together_or_were_there_are_drawn_again() -> None:
+    asked = search(space={"minibatch": "16,32,64,128", "horizon": "8,16,32"}, trials=7, at_once=7, steps=2000)
+    drawn = [tuple(values.values()) for _, values in draw(asked, 0, []).values()]
+    assert all(minibatch <= 2 * horizon for minibatch, horizon in drawn)
+    assert len(set(drawn)) == 6, "of the twelve no more fit; the start is one of them, and what is left is tried twice"
+    never = search(space={"minibatch": "128,256"}, trials=2, at_once=2)
+    with pytest.raises(WrongRequest, match="of 100 settings that were drawn none did, such as minibatch="):
+        draw(never, 0, [])
+
+
+def test_a_start_outside_the_space_is_no_trial_of_the_samplers() -> None:
+    asked = search(space={"learning_rate": "1e-3:1e-2", "clip": "0.1,0.3"})
+    first = draw(asked, 0, [])
+    assert first["trial 0"][1] == {"learning_rate": 1e-5, "clip": 0.2}
+    tried = [trial(k, values, [0.0, float(k)]) for k, (_, values) in enumerate(first.values())]
+    assert len(draw(asked, 1, tried)) == 4
+
+
+def test_values_have_few_digits_and_stay_in_their_range() -> None:
+    assert Range(1e-5, 1e-2, log=True).drawn(0.00123456) == 0.001235
+    assert Range(0.12344, 0.2).drawn(0.12344) == 0.12344
+    assert Range(3, 9).drawn(7) == 7
+
+
+# Pruning
+
+LENGTH = 11
+LATER = 4
+"""The evaluation at which trials pause, of eleven."""
+
+
+def earlier() -> list[Array]:
+    """Trials that were trained to the end: from bad ones that stay there to good ones."""
+    return [np.linspace(-500, end, LENGTH) for end in (-480, -300, -200, -150, -120, -100, -90, -85)]
+
+
+def test_who_rises_is_spared_and_who_stays_behind_is_not() -> None:
+    assert np.ceil(PAUSE * (LENGTH - 1)) == LATER
+    slow_starter = np.array([-500.0, -500, -500, -490, -420])
+    laggard = np.array([-500.0, -490, -500, -495, -498])
+    fine = np.array([-500.0, -450, -350, -300, -200])
+    assert clearly_behind([slow_starter, laggard, fine], earlier()) == [False, True, False]
+    assert promised(slow_starter) > -400
+    assert promised(np.array([3.0])) == 3.0
+
+
+def test_the_usual_pruner_would_have_cut_the_slow_starter() -> None:
+    import optuna
+
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=4))
+    for curve in earlier():
+        values = dict(enumerate(map(float, curve)))
+        study.add_trial(optuna.trial.create_trial(value=float(curve[-1]), intermediate_values=values))
+    asked = study.ask()
+    for step, value in enumerate([-500.0, -500, -500, -490, -420]):
+        asked.report(value, step)
+    assert asked.should_prune()
+
+
+def test_nobody_is_behind_without_something_to_be_behind_of() -> None:
+    low = [np.full(LATER + 1, -500.0)] * 3
+    assert clearly_behind(low, earlier()[:3]) == [False] * 3, "few were trained to the end"
+    alike = [np.full(LENGTH, -500.0)] * 8
+    assert clearly_behind(low, alike) == [False] * 3, "a floor that all start from"
+    high, higher = np.full(LATER + 1, -499.0), np.full(LATER + 1, -498.0)
+    assert clearly_behind([low[0], high, higher], earlier()) == [True, False, False], "the lower half at most"
+
+
+def test_a_seed_that_failed_scores_the_worst() -> None:
+    good = trial(0, {}, [-10.0, -5.0, -1.0], [-10.0, -5.0, -3.0])
+    assert good.score(-99) == -2
+    failed = replace(good, seeds=[good.seeds[0], replace(good.seeds[1], returns=np.array([-10.0, 7.0]), failed=True)])
+    assert failed.curve(-99).tolist() == [-10.0, 1.0, -50.0]
+    assert worst_score([good, failed], None) == -10
+    assert worst_score([good], -30.0) == -30
+    nothing = replace(good, seeds=[replace(good.seeds[0], returns=np.zeros(0), failed=True)])
+    assert nothing.curve(-99).tolist() == [-99.0]
+    with pytest.raises(RelookError, match="every one failed before its first"):
+        worst_score([nothing], None)
+
+
+# A whole search
+
+
+@pytest.fixture
+def third_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In trainings of a second nobody is behind for sure: decide that the third trial of a batch is."""
+
+    def behind(batch: Sequence[Array], earlier: Sequence[Array]) -> list[bool]:
+        assert len(batch) == 4
+        assert len(earlier) == 4
+        assert all(len(curve) == 5 for curve in batch)
+        return [place == 2 for place in range(len(batch))]
+
+    monkeypatch.setattr(tuning, "clearly_behind", behind)
+
+
+def said(out: Path) -> dict[str, Any]:
+    """Everything that a search found but how long it took."""
+    return {key: value for key, value in judged.as_json(judge(out)).items() if key != "seconds"}
+
+
+def digests(out: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(out.glob("*/run.json")) for row in Run(path.parent).agent_summaries]
+
+
+def test_a_search_goes_on_where_it_was_killed(tmp_path: Path, third_is_behind: None) -> None:
+    """After any unit of work: while trials train, at the pause, when some were pruned, and while it confirms."""
+    asked, whole, parts = search(), tmp_path / "whole", tmp_path / "parts"
+    found = carry_out(asked, whole, Here())
+    kills = 0
+    while True:
+        try:
+            carry_out(asked, parts, Here(units=1))
+            break
+        except KilledError:
+            kills += 1
+    assert kills == 4, "trials, trials until the pause, those that go on, two units that confirm"
+    assert digests(parts) == digests(whole)
+    assert said(parts) == said(whole)
+    made = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
+    carry_out(reopened(whole), whole, Here(units=0))
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()} == made
+    _says_what_is_so(found, asked)
+
+
+def _says_what_is_so(found: Any, asked: Search) -> None:
+    assert [t.sampler for t in found.trials] == [START, *[RANDOM] * 3, *[RANDOM] * 2, *[TPE] * 2]
+    assert [t.pruned for t in found.trials] == [False] * 6 + [True, False]
+    assert {len(t.seeds) for t in found.trials} == {2}
+    assert [seed.made for seed in found.trials[6].seeds] == [256, 256]
+    assert found.steps == (7 * 2 * 640 + 2 * 256, 2 * 384)
+    agents = [agent for run in batches(found.path) for agent in run.agents]
+    assert {agent.seed for agent in agents} == {10_000, 10_001}
+    assert {agent.seed for agent in found.confirmed.agents} == {0, 1, 2}
+    best = max((t for t in found.trials if not t.pruned), key=lambda t: np.mean([s.returns[-1] for s in t.seeds]))
+    assert found.best.number == best.number
+    tuned, default, start = (found.arms[name].hyperparameters for name in ("tuned", "default", "start"))
+    assert {name: tuned[name] for name in asked.space} == dict(best.values)
+    assert (tuned["hidden"], default["hidden"], start["hidden"]) == ([8], [64, 64], [8])
+    assert (default["learning_rate"], start["learning_rate"]) == (1e-3, 1e-5)
+    assert found.optimism == found.best.score(found.worst) - found.arms["tuned"].scores.mean()
+
+
+def test_agents_of_trials_are_one_population(tmp_path: Path) -> None:
+    asked = search(space={"learning_rate": "1e-4:1e-2:log", "hidden": "8,16"}, trials=4)
+    run, _ = tuning.first_batch(asked, tmp_path / "s", Here())
+    hidden = [tuple(agent.hyperparameters["hidden"]) for agent in run.agents]
+    assert len(run.agents) == 8
+    assert len(run.units) == len(set(hidden)) == 2, "structural hyper-parameters are units of work by themselves"
+    numeric, _ = tuning.first_batch(search(trials=4), tmp_path / "n", Here())
+    assert len(numeric.units) == 1
+    assert "pause" not in numeric.record
+
+
+def test_another_search_in_its_directory_is_refused(tmp_path: Path) -> None:
+    tuning.first_batch(search(), tmp_path / "s", Here())
+    wider = search(space=SPACE | {"learning_rate": "1e-6:1e-1:log"})
+    with pytest.raises(WrongRequest, match=r'its space learning_rate is {"low": 1e-05.* asked for is {"low": 1e-06'):
+        carry_out(wider, tmp_path / "s", Here())
+    with pytest.raises(WrongRequest, match="its trials is 8, and asked for is 9"):
+        carry_out(search(trials=9), tmp_path / "s", Here())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(WrongRequest, match="holds other files"):
+        carry_out(search(), tmp_path / "other", Here())
+
+
+def test_a_record_says_what_was_asked_for(tmp_path: Path) -> None:
+    asked = search(start=SMALL | {"target_kl": float("inf")}, failed_score=-3.0, prune=False)
+    tuning.first_batch(asked, tmp_path / "s", Here())
+    assert reopened(tmp_path / "s") == asked
+    record = json.loads((tmp_path / "s" / "grid.json").read_text())
+    damaged: list[dict[str, Any]] = [
+        {**record, "schema": 9},
+        {**record, "space": {"clip": 3}},
+        {key: value for key, value in record.items() if key != "trials"},
+        {**record, "environment": []},
+    ]
+    for damage in damaged:
+        (tmp_path / "s" / "grid.json").write_text(json.dumps(damage))
+        with pytest.raises((RelookError, WrongRequest), match=r"expected"):
+            reopened(tmp_path / "s")
+    (tmp_path / "s" / "grid.json").write_text(json.dumps({**record, "kind": "grid"}))
+    with pytest.raises(WrongRequest, match="expected the directory of a search; found a grid"):
+        reopened(tmp_path / "s")
+    code = {**record, "environment": {**record["environment"], "name": "evil:make"}}
+    (tmp_path / "s" / "grid.json").write_text(json.dumps(code))
+    with pytest.raises(WrongRequest, match="repeat it: --env evil:make"):
+        reopened(tmp_path / "s")
+    assert reopened(tmp_path / "s", "evil:make").environment.name == "evil:make"
+
+
+class Fails(Here):
+    """Fails some units of the first batch, by their numbers."""
+
+    def __init__(self, units: Sequence[int]) -> None:
+        super().__init__()
+        self.failing = units
+
+    def carry_out(self, tasks: Sequence[Task], watch: Callable[[], None]) -> None:
+        from relook.workers import record_failure
+
+        for task in tasks:
+            if task.run.path.name == "trials-000" and task.unit in self.failing:
+                record_failure(task.run, task.unit, "MemoryError: none left")
+            else:
+                super().carry_out([task], watch)
+
+
+def test_what_fails_is_a_trial_with_the_worst_score(tmp_path: Path) -> None:
+    asked = search(space={"learning_rate": "1e-4:1e-2:log", "hidden": "8,16"}, trials=4, seeds=1, confirm_seeds=2)
+    run, _ = tuning.first_batch(asked, tmp_path / "s", Here())
+    lost = {agent.arm for agent in run.agents if agent.unit == 1}
+    found = carry_out(asked, tmp_path / "s", Fails([1]))
+    assert {f"trial {t.number}" for t in found.trials if t.failed} == lost
+    assert all(t.score(found.worst) == found.worst for t in found.trials if t.failed)
+    assert found.best.failed == 0
+    assert f"note: a seed that failed scores {number(found.worst)}, the worst that was seen" in judged.heading(found)
+    with pytest.raises(RelookError, match=r"2 of 2 units of work failed .*MemoryError: none left"):
+        carry_out(asked, tmp_path / "t", Fails([0, 1]))
+
+
+def test_the_documented_file_is_a_search(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "search.toml").write_text(example)
+    found = from_toml(tmp_path / "search.toml")
+    assert found.environment == EnvironmentSpec("Acrobot-v1")
+    assert found.space["learning_rate"] == Range(1e-5, 1e-2, log=True)
+    assert isinstance(found.space["hidden"], Choice)
+    found.check()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("algorithm = [", "as TOML"),
+        ("", 'expected algorithm = "NAME"'),
+        ('algorithm = "ppo"', "a table [space]"),
+        ('algorithm = "ppo"\nspeed = 1\n[space]\nclip = [0.1, 0.2]', "found 'speed'"),
+        ('algorithm = "ppo"\n[space]\nclip = [0.1, 0.2]', "the name of an environment"),
+        ('algorithm = "ppo"\nenvironment = {id = 1}\n[space]\nclip = [0.1, 0.2]', "found an environment with 'id'"),
+        ('algorithm = "ppo"\nenvironment = "A"\ntrials = "all"\n[space]\nclip = [0.1, 0.2]', "whole numbers"),
+        ('algorithm = "ppo"\nenvironment = "A"\n[space]\nspeed = [0.1, 0.2]', "no hyper-parameter 'speed'"),
+        ('algorithm = "ppo"\nenvironment = "A"\n[space]\nclip = [0.1, 0.2]\n[start]\nspeed = 1', "it has no speed"),
+        ('algorithm = "nothing"\nenvironment = "A"\n[space]\nclip = [0.1, 0.2]', "an algorithm among"),
+    ],
+)
+def test_a_file_that_is_no_search_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(WrongRequest, match=re.escape(said)):
+        from_toml(tmp_path / "x.toml")
+
+
+def test_from_python(tmp_path: Path) -> None:
+    def again(units: int) -> Any:
+        return relook.tune(
+            "ppo",
+            EnvironmentSpec("CartPole-v1", max_episode_steps=30),
+            space={"learning_rate": Range(1e-4, 1e-2, log=True), "clip": [0.1, 0.3]},
+            steps=640,
+            trials=2,
+            at_once=2,
+            seeds=1,
+            confirm_seeds=2,
+            evaluate_episodes=1,
+            out=tmp_path / "s",
+            engine=Here(units),
+            **SMALL,
+        )
+
+    found = again(units=3)
+    assert len(found.trials) == 2
+    assert [*found.arms] == ["tuned", "default", *([START] if found.best.sampler != START else [])]
+    assert again(units=0).optimism == found.optimism
