@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 
 from relook.runs.reading import Run
 
@@ -60,10 +61,18 @@ def relook(*words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started and that still run."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(word) for word in listed.stdout.split()]
+def tree(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have, as long as they run."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def training(out: Path) -> list[int]:
+    """The workers of a run that train now, as their units' locks say."""
+    numbers = [int(path.read_text() or 0) for path in out.glob("units/*/lock")]
+    return [pid for pid in numbers if psutil.pid_exists(pid)]
 
 
 def kill(kind: str, process: subprocess.Popen[bytes], out: Path, rng: random.Random) -> None:
@@ -73,9 +82,9 @@ def kill(kind: str, process: subprocess.Popen[bytes], out: Path, rng: random.Ran
         while time.monotonic() < patience and process.poll() is None:
             if list(out.glob("units/*/checkpoints/*.partial")):
                 break
-    workers = children(process.pid)
+    workers = training(out)
     victims = {KINDS[1]: [rng.choice(workers)] if workers else [], KINDS[2]: [process.pid]}.get(kind)
-    for pid in [process.pid, *workers] if victims is None else victims:
+    for pid in [process.pid, *tree(process.pid)] if victims is None else victims:
         with suppress(ProcessLookupError):  # it may have just ended by itself
             os.kill(pid, signal.SIGKILL)
     process.wait()

@@ -1,5 +1,6 @@
 """Grids: what is planned, what a file may say, and that a grid goes on where it stood."""
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 import relook
+from relook.cli.grid import print_plan
 from relook.cli.main import main
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
@@ -17,6 +19,7 @@ from relook.experiments.engine import Embedded
 from relook.experiments.grid import Grid, check_ended, from_toml, left, prepare_runs, reopened, spread
 from relook.runs.reading import Run, opened
 from relook.training import work
+from relook.workers import record_failure
 
 DOCS = Path(__file__).parents[2] / "docs" / "grids.md"
 SMALL: dict[str, list[Any]] = {"envs": [2], "horizon": [16], "minibatch": [16], "hidden": [(8,)]}
@@ -275,8 +278,6 @@ def test_what_fails_at_once_stops_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], work_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(run: Run, unit: int, *_: Any) -> None:
-        from relook.workers import record_failure
-
         record_failure(run, unit, "RuntimeError: no display")
         raise RuntimeError("no display")
 
@@ -297,3 +298,61 @@ def test_from_python(tmp_path: Path, work_here: None) -> None:
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "g").rglob("*.jsonl")}
     relook.grid(["ppo", "vpg"], ["CartPole-v1", EnvironmentSpec("Pendulum-v1", {"g": 9.0}, 20)], **asked)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "g").rglob("*.jsonl")} == made
+
+
+# What goes wrong on the way
+
+
+def test_what_fails_later_lets_the_rest_finish_and_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], work_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for one of three runs, and has room again later."""
+    out, full = tmp_path / "g", [True]
+
+    def breaks(run: Run, unit: int, *rest: Any) -> None:
+        if full[0] and run.path.name == "trpo-CartPole-v1":
+            record_failure(run, unit, "OSError: No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        work(run, unit, *rest)
+
+    monkeypatch.setattr("relook.training.work", breaks)
+    words = ["grid", "ppo", "trpo", "vpg", "--env", "CartPole-v1", "--seeds", "1", "--envs", "2", "--hidden", "8"]
+    words += ["--steps", "1024", "--horizon", "128", "--evaluate-episodes", "1", "--workers", "1", "--out", str(out)]
+    assert main(words) == 1
+    err = " ".join(capsys.readouterr().err.split())
+    assert (
+        "1 of 3 units of work failed (trpo-CartPole-v1: OSError: No space left on device); the others are whole" in err
+    )
+    statuses = {run.path.name: run.agent_summaries[0]["status"] for run in opened(out)}
+    assert statuses == {"ppo-CartPole-v1": "finished", "trpo-CartPole-v1": "crashed", "vpg-CartPole-v1": "finished"}
+    full[0] = False
+    assert main(words) == 0
+    assert {run.agent_summaries[0]["status"] for run in opened(out)} == {"finished"}
+
+
+def test_a_file_that_changed_meanwhile_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], work_here: None
+) -> None:
+    study, out = tmp_path / "study.toml", tmp_path / "g"
+    text = 'algorithms = ["ppo"]\nenvironments = ["CartPole-v1"]\nseeds = 2\nsteps = 96\nevaluate_episodes = 1\n'
+    text += "[ppo]\nenvs = 2\nhorizon = 16\nminibatch = 16\nhidden = [8]\nlearning_rate = 1e-3\n"
+    study.write_text(text)
+    assert main(["grid", str(study), "--workers", "1", "--out", str(out)]) == 0
+    study.write_text(text.replace("1e-3", "[1e-3, 1e-2]"))
+    assert main(["grid", str(study), "--workers", "1", "--out", str(out)]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"expected the grid that {out} was made for; its algorithms ppo learning_rate is" in err
+    assert "is [0.001], and asked for is [0.001, 0.01]: choose another --out" in err
+    assert [len(run.agents) for run in opened(out)] == [2], "nothing was lost"
+
+
+def test_a_plan_says_what_there_is_no_room_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [(run, _)] = prepare_runs(
+        grid(algorithms={"ppo": SMALL}, environments=[EnvironmentSpec("CartPole-v1")]), tmp_path, 1
+    )
+    print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1e15, 1e18)], 1), run.path)
+    said = capsys.readouterr().out
+    assert "note: of the memory, only" in said
+    assert "note: of the disk, only" in said
+    print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1.0, 1.0)], 1), run.path)
+    assert "note" not in capsys.readouterr().out

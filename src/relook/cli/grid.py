@@ -1,5 +1,6 @@
 """`relook grid ALGORITHM… --env ID…`, or a TOML file."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import numpy as np
+import psutil
 import tyro
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,9 +18,10 @@ from rich.live import Live
 from rich.table import Table
 
 from relook.algorithms import ALGORITHMS, algorithm
-from relook.cli.options import environment_arguments, parse, sizes
+from relook.cli.options import environment_arguments, parse, sizes, variants
 from relook.cli.progress import Newest
-from relook.errors import WrongRequest
+from relook.cli.tables import held_out_table
+from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.runs.reading import GRID, Run
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Where:
 
 @dataclass(kw_only=True)
 class Form(Where):
-    """Train {names} on several environments, with every combination of the values of hyper-parameters."""
+    """The options of every study."""
 
     env: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID…")]
     """Gymnasium ids, module:Name-v0, or module:function."""
@@ -71,6 +74,15 @@ class Form(Where):
 
 
 @dataclass(kw_only=True)
+class GridForm(Form):
+    """Train {names} on several environments, with every combination of the values of hyper-parameters."""
+
+    held_out_env_arg: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE…")] = ()
+    """Variants of all environments that training never sees, one a word (KEY=VALUE,KEY=VALUE changes two arguments):
+    every agent is evaluated there in the end."""
+
+
+@dataclass(kw_only=True)
 class FileForm(Where):
     """Train a grid that a TOML file describes, see docs/grids.md; or go on with the grid in a directory."""
 
@@ -78,7 +90,7 @@ class FileForm(Where):
     """The file, or the directory of a grid."""
 
 
-def form_for(names: Sequence[str], base: type[Form] = Form) -> type[Any]:
+def form_for(names: Sequence[str], base: type[Form] = GridForm) -> type[Any]:
     """The options of a study of these algorithms: those of `base`, and values for every hyper-parameter of any."""
     extra: dict[str, Any] = {}
     for name in names:
@@ -150,6 +162,7 @@ def _grid(names: Sequence[str], form: Any) -> "Grid":
         {} if form.preset is None else dict.fromkeys(names, form.preset),
         form.evaluate_episodes,
         form.checkpoint_every,
+        [variants(form.held_out_env_arg)] * len(form.env),
     )
 
 
@@ -193,9 +206,35 @@ def engine_of(form: Where) -> "Engine":
 
 
 def train(grid: "Grid", form: Where) -> None:
-    """Carry out a grid, and say how to look at it."""
-    if out := carry_out(grid, form):
+    """Carry out a grid, say how its agents do in held-out variants, and how to look at it."""
+    from relook.experiments.grid import check_held_out, place_of
+
+    check_held_out(grid)
+    try:
+        out = carry_out(grid, form)
+    except (Interrupted, WrongRequest):
+        raise
+    except RelookError:  # some units failed: what the others learned is worth a look
+        hold_out(grid, place_of(grid, form.out))
+        raise
+    if out:
+        hold_out(grid, out)
         print(f"The grid lies in {out}. Next:\n  relook compare {out}\n  relook plot {out}")
+
+
+def hold_out(grid: "Grid", out: Path) -> None:
+    """Evaluate the agents of a grid in the variants that training never saw, and say how they do there."""
+    from relook.experiments.grid import play_held_out
+    from relook.experiments.held_out import results
+
+    if not (names := grid.variants()):
+        return
+    Console(stderr=True).print("playing in held-out variants …", style="dim")
+    runs = [Run(out / name) for name in names if (out / name / "run.json").is_file()]
+    play_held_out(grid, runs)
+    for opened in runs:
+        if found := results(opened):
+            Console(markup=False).print(held_out_table(opened, found))
 
 
 def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path) -> None:
@@ -223,6 +262,12 @@ def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path) -> None:
         f"{estimate.workers} at a time, {size(estimate.memory)} of memory, {size(estimate.disk)} on the disk",
         highlight=False,
     )
+    for what, needed, free in (
+        ("memory", estimate.memory, psutil.virtual_memory().available),
+        ("disk", estimate.disk, shutil.disk_usage(out).free),
+    ):
+        if needed > free:
+            console.print(f"note: of the {what}, only {size(free)} are free", style="yellow", highlight=False)
 
 
 def duration(seconds: float) -> str:

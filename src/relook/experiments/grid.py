@@ -21,6 +21,7 @@ from relook.envs import EnvironmentSpec
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.experiments.cost import measure, measured_memory
 from relook.experiments.engine import Embedded, Engine
+from relook.experiments.held_out import Variant, check, play
 from relook.runs.files import number, plain, read_json, safe_name, write_whole
 from relook.runs.reading import GRID, Run
 from relook.training import Request, prepare, settled
@@ -60,6 +61,8 @@ class Grid:
     """Algorithm → the preset that its defaults are."""
     evaluate_episodes: int = 10
     checkpoint_every: int = 10_000
+    held_out: Sequence[Sequence[Variant]] = ()
+    """For each of the environments, in their order, the variants that training never sees."""
 
     def requests(self) -> dict[str, Request]:
         """The runs, by the names of their directories."""
@@ -81,6 +84,17 @@ class Grid:
             )
         return found
 
+    def variants(self) -> dict[str, Sequence[Variant]]:
+        """The variants that training never sees, by the names of the runs' directories; none if nobody asks for any."""
+        if not any(self.held_out):
+            return {}
+        if len(self.held_out) != len(self.environments):
+            raise WrongRequest(
+                f"expected held-out variants for each of {len(self.environments)} environments; found "
+                f"{len(self.held_out)}"
+            )
+        return dict(zip(self.requests(), [own for _ in self.algorithms for own in self.held_out], strict=True))
+
     def record(self) -> dict[str, Any]:
         """What is asked for, as JSON holds it."""
         asked = {
@@ -93,6 +107,7 @@ class Grid:
             "steps": self.steps,
             "evaluate_episodes": self.evaluate_episodes,
             "checkpoint_every": self.checkpoint_every,
+            "held_out": [[dict(x) for x in own] for own in self.held_out] if any(self.held_out) else [],
         }
         return dict(json.loads(json.dumps(plain(asked))))
 
@@ -128,7 +143,16 @@ def place(name: str, environment: EnvironmentSpec, taken: Container[str]) -> str
 
 
 ENVIRONMENT = ("name", "arguments", "max_episode_steps", "reset_seed", "rescale_actions")
-KEYS = ("algorithms", "environments", "seeds", "first_seed", "steps", "evaluate_episodes", "checkpoint_every")
+KEYS = (
+    "algorithms",
+    "environments",
+    "held_out",
+    "seeds",
+    "first_seed",
+    "steps",
+    "evaluate_episodes",
+    "checkpoint_every",
+)
 
 
 def from_toml(path: Path) -> Grid:
@@ -158,7 +182,10 @@ def from_toml(path: Path) -> Grid:
     presets = {name: table["preset"] for name, table in tables.items() if "preset" in table}
     own = {name: {k: v for k, v in tables[name].items() if k != "preset"} for name in names}
     try:
-        environments = [_environment(entry) for entry in found.get("environments", [])]
+        entries = found.get("environments", [])
+        environments = [_environment(entry) for entry in entries]
+        everywhere = _held_out(found)
+        held_out = [everywhere + ([] if isinstance(entry, str) else _held_out(entry)) for entry in entries]
         counted = {key: int(found[key]) for key in ("steps", "evaluate_episodes", "checkpoint_every") if key in found}
         seeds = _seeds(found.get("seeds", 10), int(found.get("first_seed", 0)))
     except (KeyError, TypeError, ValueError) as error:
@@ -170,6 +197,7 @@ def from_toml(path: Path) -> Grid:
         environments,
         seeds,
         presets=presets,
+        held_out=held_out,
         **{"steps": 100_000, **counted},
     )
 
@@ -177,9 +205,20 @@ def from_toml(path: Path) -> Grid:
 def _environment(entry: Any) -> EnvironmentSpec:
     if isinstance(entry, str):
         return EnvironmentSpec(entry)
-    if unknown := [key for key in entry if key not in ENVIRONMENT]:
-        raise ValueError(f"found an environment with {unknown[0]!r}; it has {', '.join(ENVIRONMENT)}")
-    return EnvironmentSpec(**entry)
+    if unknown := [key for key in entry if key not in (*ENVIRONMENT, "held_out")]:
+        raise ValueError(f"found an environment with {unknown[0]!r}; it has {', '.join((*ENVIRONMENT, 'held_out'))}")
+    return EnvironmentSpec(**{key: value for key, value in entry.items() if key != "held_out"})
+
+
+def _held_out(table: Mapping[str, Any]) -> list[Variant]:
+    """The held-out variants of all environments, or of one."""
+    variants = table.get("held_out", [])
+    if not isinstance(variants, list) or not all(isinstance(variant, dict) and variant for variant in variants):
+        raise ValueError(
+            f"found held_out = {variants!r}; it is a list of arguments, such as [{{g = 5.0}}, {{g = 15.0}}]"
+        )
+    json.dumps(variants)  # a date is no argument that a record can hold
+    return variants
 
 
 def _seeds(asked: Any, first: int) -> list[int]:
@@ -254,16 +293,20 @@ def claim(out: Path, record: Mapping[str, Any]) -> None:
 
 
 def _check_same(there: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -> None:
-    for key in {**there, **asked}:
-        one, other = there.get(key), asked.get(key)
-        if one == other:
-            continue
-        if isinstance(one, dict) and isinstance(other, dict):  # say which part of it
-            part = next(part for part in {**one, **other} if one.get(part) != other.get(part))
-            key, one, other = f"{key} {part}", one.get(part), other.get(part)  # noqa: PLW2901
+    """Raise `WrongRequest` if a record is another than the one that is there, and name the first thing that differs."""
+    was: Any = there
+    now: Any = asked
+    path: list[str] = []
+    while isinstance(was, Mapping) and isinstance(now, Mapping):
+        differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+        if not differing:
+            return
+        path.append(differing[0])
+        was, now = was.get(path[-1]), now.get(path[-1])
+    if was != now:
         raise WrongRequest(
-            f"expected the {asked['kind']} that {out} was made for; its {key} is {json.dumps(one)}, and asked for is "
-            f"{json.dumps(other)}: choose another --out for another one"
+            f"expected the {asked['kind']} that {out} was made for; its {' '.join(path)} is {json.dumps(was)}, and asked "
+            f"for is {json.dumps(now)}: choose another --out for another one"
         )
 
 
@@ -285,6 +328,7 @@ def reopened(out: Path) -> Grid:
             dict(found["presets"]),
             int(found["evaluate_episodes"]),
             int(found["checkpoint_every"]),
+            [[dict(variant) for variant in own] for own in found["held_out"]],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RelookError(f"expected a grid in {out / GRID}; found it damaged: {error!r}") from error
@@ -372,6 +416,7 @@ def grid(
     own: Mapping[str, Mapping[str, Any]] | None = None,
     evaluate_episodes: int = 10,
     checkpoint_every: int = 10_000,
+    held_out: Sequence[Variant] = (),
     out: str | Path | None = None,
     engine: Engine | None = None,
     **hyperparameters: Any,
@@ -379,8 +424,9 @@ def grid(
     """Train every algorithm on every environment, as `relook grid` does, and return the runs.
 
     Values of hyper-parameters, or lists of them, are for all algorithms; `own` has those of single ones, and `presets`
-    the names of their defaults. The same call goes on with what was interrupted. `engine` is this machine unless said
-    otherwise.
+    the names of their defaults. `held_out` are variants of every environment that training never sees:
+    `relook.experiments.held_out.results(run)` says how the agents do there. The same call goes on with what was
+    interrupted. `engine` is this machine unless said otherwise.
     """
     asked = Grid(
         spread(algorithms, hyperparameters, own or {}),
@@ -390,5 +436,29 @@ def grid(
         presets or {},
         evaluate_episodes,
         checkpoint_every,
+        [held_out] * len(environments),
     )
-    return carry_out(asked, None if out is None else Path(out), engine)
+    check_held_out(asked)
+    runs = carry_out(asked, None if out is None else Path(out), engine)
+    play_held_out(asked, runs)
+    return runs
+
+
+def check_held_out(asked: Grid) -> None:
+    """Make and step every held-out variant before anything trains. Raises `WrongRequest`."""
+    variants = asked.variants()
+    if variants and asked.evaluate_episodes < 1:
+        raise WrongRequest("expected episodes to evaluate held-out variants with; found --evaluate-episodes 0")
+    done = set()
+    for name, request in asked.requests().items():
+        if variants.get(name) and repr(request.environment) not in done:
+            check(request.environment, variants[name])
+            done.add(repr(request.environment))
+
+
+def play_held_out(asked: Grid, runs: Sequence[Run]) -> None:
+    """Evaluate the agents of these runs that finished in the held-out variants, unless that has been done."""
+    variants, requests = asked.variants(), asked.requests()
+    for run in runs:
+        if variants.get(run.path.name):
+            play(run, requests[run.path.name].environment, variants[run.path.name], asked.evaluate_episodes)
