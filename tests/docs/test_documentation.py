@@ -5,12 +5,13 @@ import shlex
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docs.generate import PAGES as PAGES_MADE
 
-from relook.algorithms import algorithm
-from relook.cli import fork, grid
+from relook.algorithms import ALGORITHMS, algorithm
+from relook.cli import ablate, fork, grid, tune
 from relook.cli.main import VERBS, main
 from relook.cli.options import parse
 from relook.cli.train import form_for
@@ -25,7 +26,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "LOG.md",
-    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+    *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")),
 ]
 
 
@@ -106,6 +107,11 @@ def test_commands_in_the_pages_are_understood(command: str) -> None:
         parse(grid.form_for(names), "grid", words[len(names) :])
     elif verb == "grid":
         parse(grid.FileForm, "grid", words)
+    elif verb in ("ablate", "tune"):
+        forms: Any = {"ablate": (ablate.Form, ablate.DirectoryForm), "tune": (tune.Form, tune.FileForm)}
+        algorithms, others = forms[verb]
+        named = words[0] in ALGORITHMS
+        parse(grid.form_for(words[:1], algorithms) if named else others, verb, words[named:])
     elif verb == "fork":
         parse(fork.form_for(algorithm("ppo")), "fork", words)
     else:

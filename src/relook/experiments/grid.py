@@ -305,8 +305,8 @@ def _check_same(there: Mapping[str, Any], asked: Mapping[str, Any], out: Path) -
         was, now = was.get(path[-1]), now.get(path[-1])
     if was != now:
         raise WrongRequest(
-            f"expected the {asked['kind']} that {out} was made for; its {' '.join(path)} is {json.dumps(was)}, and asked "
-            f"for is {json.dumps(now)}: choose another --out for another one"
+            f"expected the {asked['kind']} that {out} was made for; its {' '.join(path)} is {json.dumps(was)}, and "
+            f"asked for is {json.dumps(now)}: choose another --out for another one"
         )
 
 
