@@ -1,6 +1,7 @@
 """What several verbs' options share."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,9 @@ T = TypeVar("T")
 
 def parse(form: type[T], verb: str, arguments: Sequence[str]) -> T:
     """Fill in a form from a command line. Wrong words end the program with status 2 and a hint."""
-    words = _together(list(arguments), "--env-arg")
+    words = list(arguments)
+    for option in ("--env-arg", "--held-out-env-arg"):
+        words = _together(words, option)
     return tyro.cli(form, prog=f"relook {verb}", args=words, config=(tyro.conf.OmitArgPrefixes,))
 
 
@@ -35,15 +38,20 @@ def _together(words: list[str], option: str) -> list[str]:
     return words if place is None else [*others[:place], option, *values, *others[place:]]
 
 
-def environment_arguments(pairs: Sequence[str]) -> dict[str, Any]:
+def environment_arguments(pairs: Sequence[str], option: str = "--env-arg") -> dict[str, Any]:
     """KEY=VALUE pairs: a value is a number, true, false, none or JSON if it reads as one, and otherwise a string."""
     arguments: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (equals and key.isidentifier()):
-            raise WrongRequest(f"expected --env-arg KEY=VALUE, such as is_slippery=false; found {pair!r}")
+            raise WrongRequest(f"expected {option} KEY=VALUE, such as is_slippery=false; found {pair!r}")
         arguments[key] = _value(value)
     return arguments
+
+
+def variants(words: Sequence[str]) -> list[dict[str, Any]]:
+    """Each word changes some of an environment's arguments: KEY=VALUE, or several with commas."""
+    return [environment_arguments(re.split(r",(?=[^\W\d]\w*=)", word), "--held-out-env-arg") for word in words]
 
 
 def _value(text: str) -> Any:

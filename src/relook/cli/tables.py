@@ -12,6 +12,7 @@ from rich.table import Table
 from relook.runs.reading import Run
 from relook.runs.tidy import figure, setting_name
 from relook.statistics.aggregates import iqm, mean_interval
+from relook.statistics.reports import number
 
 if TYPE_CHECKING:
     from relook.experiments.held_out import Tested
@@ -51,22 +52,20 @@ def scores_table(scores: dict[str, list[tuple[int, float]]], title: str) -> Tabl
 
 def held_out_table(run: Run, found: Sequence["Tested"]) -> Table:
     """How agents do where they were trained and in variants that they never saw, a row for each setting and variant."""
-    episodes = found[0].episodes
-    title = f"{run.path.name}: mean return of {episodes} fresh deterministic episodes"
+    title = f"{run.path.name}: mean return of {found[0].episodes} fresh deterministic episodes"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", caption=GAP, caption_justify="left")
-    rows: dict[tuple[str, str], list[Tested]] = {}
-    for tested in found:
-        variant = ", ".join(f"{name}={figure(value)}" for name, value in tested.variant.items())
-        rows.setdefault((setting_name(run, tested.agent), variant), []).append(tested)
-    alone = {setting for setting, _ in rows} == {""}
-    for column in ("variant",) if alone else ("setting", "variant"):
-        table.add_column(column)
+    table.add_column("held out", no_wrap=True)
     for column in ("trained in", "worst", "held out", "worst", "gap"):
         table.add_column(column, justify="right")
-    for (setting, variant), own in rows.items():
-        home, away = np.array([t.trained_in for t in own]), np.array([t.held_out for t in own])
-        ends = [cell for x in (home, away) for cell in (_mean(x), f"{x.min():,.1f}")]
-        table.add_row(*([] if alone else [setting]), variant, *ends, _mean(home - away))
+    rows: dict[str, dict[str, list[Tested]]] = {}
+    for tested in found:
+        variant = ", ".join(f"{name}={figure(value)}" for name, value in tested.variant.items())
+        rows.setdefault(setting_name(run, tested.agent), {}).setdefault(variant, []).append(tested)
+    for setting, variants in rows.items():
+        for variant, own in variants.items():
+            home, away = np.array([t.trained_in for t in own]), np.array([t.held_out for t in own])
+            ends = [cell for x in (home, away) for cell in (_mean(x), number(x.min()))]
+            table.add_row(f"{setting}\n  {variant}" if setting else variant, *ends, _mean(home - away))
     return table
 
 
@@ -79,7 +78,7 @@ GAP = (
 def _mean(values: np.ndarray[Any, Any]) -> str:
     """Over seeds, and how far its interval reaches."""
     low, high = mean_interval(values)
-    return f"{values.mean():,.1f}" + ("" if len(values) < 2 else f" ± {(high - low) / 2:,.1f}")
+    return number(float(values.mean())) + ("" if len(values) < 2 else f" ± {number((high - low) / 2)}")
 
 
 def print_settings(run: Run) -> None:

@@ -1,6 +1,6 @@
 """Agents of a finished run: to act with, and to evaluate again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,8 +95,11 @@ def evaluate(
     *,
     deterministic: bool = True,
     make: Callable[..., Any] | None = None,
+    only: Container[int] | None = None,
 ) -> Iterator[tuple[int, list[float]]]:
     """Play fresh episodes with every agent of a run but those that were pruned; yield its number with their returns.
+
+    Or with those of a few numbers `only`.
 
     Fresh: the reset seeds are not those of the run's own evaluations. `spec` may be another environment than the
     run's, as long as its spaces are the same. `make` is the `actor_critic` function that the run was trained with,
@@ -104,8 +107,11 @@ def evaluate(
     """
     single_threaded()
     for unit in run.units:
-        if not (records := run.members(unit)):
+        members = list(enumerate(run.members(unit)))
+        chosen = [(place, record) for place, record in members if only is None or record.agent in only]
+        if not chosen:
             continue
+        places, records = zip(*chosen, strict=True)
         agents = Agents([Agent(record.agent, record.seed) for record in records])
         returns: dict[int, list[float]] = {record.agent: [] for record in records}
         for first in range(0, episodes, AT_ONCE):
@@ -113,7 +119,7 @@ def evaluate(
             purpose = f"evaluate-afresh-from-{first}"
             evaluation = Evaluation(spec, agents, count, modes=(deterministic,), purpose=purpose)
             _check_spaces(run, spec, evaluation.envs.spaces)
-            [(_, played)] = evaluation(_load(run, unit, evaluation.envs.spaces, list(range(len(records))), make))
+            [(_, played)] = evaluation(_load(run, unit, evaluation.envs.spaces, list(places), make))
             evaluation.envs.close()
             for position, stop in agents.stopped.items():
                 raise RelookError(f"agent {agents[position].index} cannot be evaluated in {spec.name}: {stop.reason}")
