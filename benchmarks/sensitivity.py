@@ -42,13 +42,16 @@ class Sweep:
 
 
 RATES, KLS = "--learning-rate 1e-4 1e-3 1e-2 1e-1", "--target-kl 1e-3 1e-2 1e-1 1"
-DISCRETE = "--discount 0.9 0.98 1 --seeds 6 --steps 40000 --checkpoint-every 0"
-SMALL = "--hidden 64,64 --batch 64 --random-steps 1000 --seeds 6 --steps 10000 --checkpoint-every 0"
+DISCRETE = "--discount 0.9 0.98 1 --seeds 6 --checkpoint-every 0"
+SMALL = "--hidden 64,64 --batch 64 --random-steps 1000 --seeds 6 --steps 6000 --checkpoint-every 0"
 
 SWEEPS = (
     *(
-        Sweep("discrete", algorithms, environments, f"{step} {DISCRETE} --evaluate-episodes {episodes}")
-        for environments, episodes in (("CartPole-v1 FrozenLake-v1", 10), ("Acrobot-v1", 4))
+        Sweep("discrete", algorithms, environments, f"{step} {DISCRETE} {size}")
+        for environments, size in (
+            ("CartPole-v1 FrozenLake-v1", "--steps 40000 --evaluate-episodes 10"),
+            ("Acrobot-v1", "--steps 30000 --evaluate-episodes 2"),
+        )
         for algorithms, step in (("reinforce vpg a2c ppo", RATES), ("trpo", KLS))
     ),
     Sweep(
