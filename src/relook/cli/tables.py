@@ -78,7 +78,7 @@ GAP = (
 def _mean(values: np.ndarray[Any, Any]) -> str:
     """Over seeds, and how far its interval reaches."""
     low, high = mean_interval(values)
-    return number(float(values.mean())) + ("" if len(values) < 2 else f" ± {number((high - low) / 2)}")
+    return number(float(values.mean())) + ("" if len(values) < 2 else f" ± {number(float(high - low) / 2)}")
 
 
 def print_settings(run: Run) -> None:

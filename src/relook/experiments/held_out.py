@@ -133,7 +133,8 @@ def play(run: Run, spec: EnvironmentSpec, variants: Sequence[Variant], episodes:
     kept = {(row.agent, _key(row.variant)) for row in _rows(run) if len(row.returns) == episodes}
     for variant in ({}, *variants):
         missing = finished - {agent for agent, key in kept if key == _key(variant)}
-        for agent, returns in evaluate(run, varied(spec, variant), episodes, only=missing):
+        played = evaluate(run, varied(spec, variant), episodes, only=missing) if missing else ()
+        for agent, returns in played:
             _append(run, {"agent": agent, "steps": run.steps, "changed": dict(variant), "returns": returns})
 
 
