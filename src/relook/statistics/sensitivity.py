@@ -257,7 +257,7 @@ def sensitivity(trainings: Sequence[Training], rules: Rules, allow: Sequence[str
     algorithms = {}
     for algorithm in dict.fromkeys(t.algorithm for t, _ in named):
         sweep = _sweep(algorithm, environments, [(s, task, x) for name, s, task, x in raw if name == algorithm], scale)
-        algorithms[algorithm] = _found(sweep, rules)
+        algorithms[algorithm] = measure(sweep, rules)
         notes += _notes(algorithms[algorithm])
     steps = sorted({t.budget for t, _ in named if not math.isnan(t.budget)})
     return Study(rules, algorithms, environments, scale, len(named), steps, notes)
@@ -357,7 +357,8 @@ def order(value: Any) -> tuple[int, float, str]:
     return 1, 0.0, json.dumps(value)
 
 
-def _found(sweep: Sweep, rules: Rules) -> Sensitivity:
+def measure(sweep: Sweep, rules: Rules) -> Sensitivity:
+    """Everything about one algorithm."""
     same, scores, parts = sweep.same, sweep.scores, len(sweep.names)
     seeds = scores.shape[-1]
     means = scores.mean(-1)
