@@ -166,26 +166,25 @@ def _ask(study: Any, search: Search, seen: Sequence[Mapping[str, Any]]) -> dict[
 def clearly_behind(batch: Sequence[Array], earlier: Sequence[Array]) -> list[bool]:
     """Which trials that pause, by their evaluations so far, are not worth going on with.
 
-    A trial must be behind in all of three ways: it is in the lower half of its batch; it is below the lower quartile of
-    what earlier trials, that were trained to the end, had when they were as far; and the straight line through its
-    evaluations, drawn out to the end, stays below the lower quartile of what these ended with. The last one spares who
-    starts slowly and rises. As long as few have been trained to the end, nobody is behind.
+    Those that are in the lower half of their batch, and below the lower quartile of what earlier trials, that were
+    trained to the end, had when they were as far, and not rising: who starts slowly is spared. As long as few have been
+    trained to the end, nobody is behind.
     """
     if len(earlier) < FEWEST:
         return [False] * len(batch)
     then = np.quantile([curve[math.ceil(PAUSE * (len(curve) - 1))] for curve in earlier], QUARTER)
-    in_the_end = np.quantile([curve[-1] for curve in earlier], QUARTER)
     half = np.median([curve[-1] for curve in batch])
-    return [bool(curve[-1] < min(half, then) and promised(curve) < in_the_end) for curve in batch]
+    return [bool(curve[-1] < min(half, then)) and not rising(curve) for curve in batch]
 
 
-def promised(curve: Array) -> float:
-    """Where the straight line through the evaluations until the pause leads by the end of training."""
-    done = np.linspace(0, PAUSE, len(curve))
-    if len(curve) < 2:
-        return float(curve[-1])
-    slope, start = np.polyfit(done, curve, 1)
-    return float(start + slope)
+def rising(curve: Array) -> bool:
+    """Whether the later half of the evaluations has a mean above every one of the earlier half.
+
+    The one before the first step, of a policy that has learned nothing, does not count if there are enough others.
+    """
+    since = curve[1:] if len(curve) > 2 else curve
+    middle = len(since) // 2
+    return bool(middle and since[middle:].mean() > since[:middle].max())
 
 
 def _pruned(search: Search, run: Run, tried: Sequence[Trial]) -> Run:
