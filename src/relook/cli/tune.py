@@ -44,7 +44,7 @@ class Form(grid.Form):
     random: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.5
     """Share of the trials of each batch that are drawn at random, at least one."""
     prune: bool = True
-    """Stop trials that are clearly behind after 40 % of the steps."""
+    """Stop trials that are clearly behind, and not rising, after 40 % of the steps."""
     failed_score: Annotated[float | None, tyro.conf.arg(metavar="SCORE")] = None
     """What a seed scores that crashed or diverged: the worst evaluation of all trials unless said otherwise."""
     confirm_seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
