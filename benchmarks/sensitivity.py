@@ -1,10 +1,11 @@
 """How sensitive is each algorithm to its hyper-parameters, and how far are the figures to be trusted?
 
-    python -m benchmarks.sensitivity train       runs the grids below, which go on where they stand, and keeps every
-                                                 training's final score in results/sensitivity.csv
+    python -m benchmarks.sensitivity train       runs the grids below, which go on where they stand, keeps every
+                                                 training's final score in results/sensitivity.csv, and makes the page
+    python -m benchmarks.sensitivity page        docs/studies/sensitivity.md and its pictures, from these scores
     python -m benchmarks.sensitivity simulate    where the truth is known: bias and coverage, results/sensitivity.md
 
-`python docs/studies/sensitivity.py` makes the study's page from the scores.
+A test makes the page and compares.
 
 Measured beforehand on two busy cores: the discrete family takes about half an hour of one core, the continuous one as
 long, and DQN at its default size would take two hours more for each task, so it takes no part.
@@ -13,6 +14,7 @@ long, and DQN at its default size would take two hours more for each task, so it
 import argparse
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -24,11 +26,18 @@ from numpy.typing import NDArray
 
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import figure
-from relook.statistics.sensitivity import Rules, Sweep, measure, tuned
+from relook.statistics.aggregates import Estimate
+from relook.statistics.plots import save
+from relook.statistics.reports import markdown, number
+from relook.statistics.scores import of_table
+from relook.statistics.sensitivity import Rules, Study, Sweep, measure, sensitivity, tuned
+from relook.statistics.sensitivity_plots import pictures
+from relook.statistics.sensitivity_reports import heading, tables
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/sensitivity")
 SCORES = RESULTS / "sensitivity.csv"
+PAGE = Path(__file__).parents[1] / "docs" / "studies" / "sensitivity.md"
 
 
 @dataclass(frozen=True)
@@ -148,14 +157,132 @@ def of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([mean[-1], mean[0], mean[-1] - mean[0]])
 
 
+FAMILIES = {
+    "discrete": "Algorithms that learn from what they just did, on tasks with a few choices",
+    "continuous": "Algorithms that learn from a replay, on tasks with continuous actions",
+}
+INTRODUCTION = """# How sensitive each algorithm is
+
+How much does an algorithm gain by hyper-parameters of its own for each environment, over one setting for all of them,
+and which hyper-parameters does that take? Every algorithm is trained with every combination of a step size and a
+discount, six seeds of each, and `relook sensitivity` answers ([what it computes](../sensitivity.md)). The step size is
+the learning rate of the policy, and for TRPO, which has none, the KL divergence that bounds its step.
+
+In the sentences below a random half of the seeds chooses the settings and the other half scores them, and ± is a 95 %
+interval over seeds. What six seeds choose for themselves looks better than it is; the tables have both.
+"""
+
+
+def page(scores: Path = SCORES) -> str:
+    """The study's page."""
+    lines = [INTRODUCTION]
+    for family, title in FAMILIES.items():
+        found = study(family, scores)
+        lines += [
+            f"## {title}",
+            "",
+            *text(*findings(found)),
+            f"![Performance and sensitivity]({picture('plane', family)})",
+            "",
+        ]
+        for table in tables(found):
+            lines += [markdown([], [table], "").split("\n\n", 1)[1].replace("## ", "### ").strip(), ""]
+        lines += [f"- {line}" for line in heading(found)] + [""]
+        for name in found.algorithms:
+            lines += [f"![What each hyper-parameter of {name} does]({picture('values', name)})", ""]
+    return "\n".join([*lines, *commands()])
+
+
+def study(family: str, scores: Path = SCORES) -> Study:
+    methods = {name for piece in PIECES if piece.family == family for name in piece.algorithms.split()}
+    return sensitivity([t for t in of_table(scores, settings=HYPERPARAMETERS) if t.method in methods], Rules())
+
+
+def findings(found: Study) -> Iterator[str]:
+    """What the figures of halves say, in sentences."""
+    honest = {name: own.honest for name, own in found.algorithms.items() if own.honest is not None}
+    said = {
+        name: f"{name} ({number(own.sensitivity.value)} ± {reach(own.sensitivity)})" for name, own in honest.items()
+    }
+    order = sorted(honest, key=lambda name: honest[name].sensitivity.value)
+    gains = [said[name] for name in order if honest[name].sensitivity.low > 0]
+    open_ = [said[name] for name in order if honest[name].sensitivity.low <= 0]
+    if gains:
+        yield f"Tuning for each environment, Φ, gains something with {', '.join(gains)}."
+    if open_:
+        yield f"Whether it gains anything is undecided with {', '.join(open_)}: the interval of Φ holds zero."
+    wants: dict[str, list[str]] = {}
+    for name, own in honest.items():
+        wants.setdefault(" and ".join(own.parts) or "nothing", []).append(name)
+    parts = [f"{what} for {', '.join(names)}" for what, names in wants.items()]
+    yield f"What must be tuned for each environment to reach 95 % of the tuned score: {'; '.join(parts)}."
+    best = max(honest, key=lambda name: honest[name].one.value)
+    yield (
+        f"With one setting for all environments {best} scores most ({number(honest[best].one.value)} ± "
+        f"{reach(honest[best].one)})."
+    )
+    bias = [own.plain.sensitivity.value - honest[name].sensitivity.value for name, own in found.algorithms.items()]
+    yield f"Figures for which all seeds choose and score put Φ higher by {number(min(bias))} to {number(max(bias))}."
+
+
+def reach(estimate: Estimate) -> str:
+    return number(estimate.high - estimate.value)
+
+
+def text(*sentences: str) -> list[str]:
+    """A paragraph."""
+    return [*textwrap.wrap(" ".join(sentences), 116, break_long_words=False, break_on_hyphens=False), ""]
+
+
+def picture(kind: str, name: str) -> str:
+    return f"../images/sensitivity-{kind}-{name}.png"
+
+
+def commands() -> list[str]:
+    return [
+        "## How it was made",
+        "",
+        *text(
+            "The sizes fit two processor cores: few seeds, short trainings, and small networks for the algorithms that",
+            "learn from a replay. DQN takes no part, because one task of it was measured to take two hours. Other values,",
+            "budgets and environments would give other figures. `python -m benchmarks.sensitivity train` runs",
+        ),
+        "```",
+        *(f"relook {' '.join(piece.command())}" for piece in PIECES),
+        "```",
+        "",
+        *text(
+            "and keeps every final score in [sensitivity.csv](../../benchmarks/results/sensitivity.csv). The same tables",
+            "of one family:",
+        ),
+        "```",
+        "relook sensitivity benchmarks/results/sensitivity.csv --methods ddpg td3 sac \\",
+        f"    --hyperparameters {' '.join(HYPERPARAMETERS)}",
+        "```",
+        "",
+    ]
+
+
+def draw() -> None:
+    """The page's pictures."""
+    for family in FAMILIES:
+        found = study(family)
+        for name, figure_ in pictures(found, next(iter(found.algorithms))):
+            kind, _, algorithm = name.partition("-")
+            save(figure_, PAGE.parent / picture(kind, algorithm or family))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["train", "simulate"])
+    parser.add_argument("what", choices=["train", "page", "simulate"])
     known, workers = parser.parse_known_args()
+    if known.what == "simulate":
+        return simulate()
     if known.what == "train":
         train(workers)
-    else:
-        simulate()
+    PAGE.write_text(page(), encoding="utf-8")
+    draw()
+    return None
 
 
 if __name__ == "__main__":
