@@ -244,8 +244,8 @@ def commands() -> list[str]:
         "",
         *text(
             "The sizes fit two processor cores: few seeds, short trainings, and small networks for algorithms that",
-            "learn from a replay. DQN takes no part: one task of it was measured to take two hours. Other values, budgets",
-            "and environments would give other figures. `python -m benchmarks.sensitivity train` runs",
+            "learn from a replay. DQN takes no part: one task of it was measured to take two hours. Other values,",
+            "budgets and environments would give other figures. `python -m benchmarks.sensitivity train` runs",
         ),
         "```",
         *(f"relook {' '.join(piece.command())}" for piece in PIECES),
