@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -69,6 +70,8 @@ LOSSES = 3
 """A unit that loses its worker so often, without a newer checkpoint, has failed."""
 GRACE = 60.0
 """Seconds for which units wait that no node of the cluster has room for any more."""
+ANSWER = 10.0
+"""Seconds in which the head of a cluster answers."""
 LOOK, CHECK = 0.1, 2.0
 """Seconds between two calls of `watch`, and between two looks at the nodes."""
 OBJECTS = 100 * 2**20
@@ -144,8 +147,8 @@ class Ray:
 def _connected(address: str | None, processors: int) -> tuple[Any, bool]:
     """Ray, connected, and whether it is ours to shut down. Raises `WrongRequest` if it is not installed or too old."""
     _check_version()
-    if address is not None and "://" in address:
-        raise WrongRequest(f"expected the HOST:PORT of a cluster's head as --address; found {address}")
+    if address is not None:
+        _check_listens(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address is None:
@@ -161,11 +164,15 @@ def _connected(address: str | None, processors: int) -> tuple[Any, bool]:
         asked |= {"num_cpus": processors, "num_gpus": 0, "object_store_memory": OBJECTS}
         asked |= {"include_dashboard": False, "dashboard_host": "127.0.0.1"}
     try:
-        ray.init(address or "local", **asked)
+        with _hushed():
+            ray.init(address or "local", **asked)
     except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-        where = "start Ray on this machine" if address is None else f"join the Ray cluster at {address}"
+        reason = _first_line(error)
+        if address is None:
+            raise RelookError(f"cannot start Ray on this machine: {reason}") from error
         raise RelookError(
-            f"cannot {where} ({_first_line(error)}); docs/clusters.md says how to start a cluster"
+            f"cannot join the Ray cluster at {address} ({reason}): it needs to be its head's address, this machine one "
+            f"of its nodes, and RAY_AUTH_MODE and token those that it was started with; see docs/clusters.md"
         ) from error
     if address is None and ray.util.get_node_ip_address() != "127.0.0.1":
         ray.shutdown()
@@ -174,6 +181,34 @@ def _connected(address: str | None, processors: int) -> tuple[Any, bool]:
             "start a cluster, see docs/clusters.md, and give its --address"
         )
     return ray, True
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Nobody reads what Ray's own processes and threads have to say while it starts: an error comes as an exception."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
+def _check_listens(address: str) -> None:
+    """Raise `WrongRequest` if nobody is there: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in address:
+        raise WrongRequest(f"expected the HOST:PORT of a cluster's head as --address; found {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise WrongRequest(
+            f"expected the head of a Ray cluster at {address}; nobody answers ({error}); docs/clusters.md says how to "
+            f"start one"
+        ) from error
 
 
 def _check_version() -> None:
