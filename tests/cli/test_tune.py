@@ -54,9 +54,9 @@ def test_the_command_plans_searches_confirms_and_reports(
 def _goes_on_and_confirms_again(out: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     made = {path: path.stat().st_mtime_ns for path in out.glob("*/units/*/*.jsonl")}
     assert main(words) == 0
+    capsys.readouterr()
     assert main(["tune", str(out), "--workers", "1", "--json"]) == 0
-    content = capsys.readouterr().out
-    found = json.loads(content[content.index("\n{\n") :])
+    found = json.loads(capsys.readouterr().out)
     assert {name: len(own["scores"]) for name, own in found["confirmed"].items()}["tuned"] == 3
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/units/*/*.jsonl")} == made, "nothing is done twice"
     for again in (["tune", str(out), "--workers", "1", "--confirm-seeds", "4"], [*words, "--confirm-seeds", "4"]):

@@ -1,7 +1,5 @@
 """Searches: what may be searched over, what is drawn, who is pruned, and that a search goes on where it stood."""
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +12,14 @@ import relook
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
 from relook.experiments import tuning
-from relook.experiments.search import Search, from_toml, reopened
-from relook.experiments.spaces import Choice, Range, beyond, parsed, settings, space_of
+from relook.experiments.search import Search, reopened
+from relook.experiments.spaces import Range, space_of
 from relook.experiments.tuning import PAUSE, carry_out, clearly_behind, draw, rising
 from relook.runs.reading import Run
 from relook.statistics import tuning as judged
 from relook.statistics.aggregates import Array
 from relook.statistics.reports import number
-from relook.statistics.tuning import RANDOM, START, TPE, Trial, Tried, batches, judge, worst_score
+from relook.statistics.tuning import RANDOM, START, TPE, Trial, Tried, batches, judge
 from relook.training import work
 from relook.workers import Task
 
@@ -70,116 +68,11 @@ class KilledError(BaseException):
     """As if nobody could catch it."""
 
 
-# Spaces
-
-
-def test_a_space_is_read_in_the_types_of_the_hyperparameters() -> None:
-    given = {
-        "learning_rate": "1e-5:1e-2:log",
-        "gae_lambda": "0.8:1",
-        "epochs": "3:10",
-        "clip": "0.1,0.2",
-        "hidden": "64x64,256",
-        "normalise_observations": "true,False",
-        "activation": "tanh,relu",
-        "target_kl": [0.01, "inf"],
-        "discount": {"low": 0.9, "high": 1},
-        "horizon": {"choices": [16, 32]},
-        "entropy_coefficient": Range(0.0, 0.1),
-    }
-    found = space_of("ppo", given)
-    assert found == {
-        "learning_rate": Range(1e-5, 1e-2, log=True),
-        "gae_lambda": Range(0.8, 1.0),
-        "epochs": Range(3, 10),
-        "clip": Choice((0.1, 0.2)),
-        "hidden": Choice(((64, 64), (256,))),
-        "normalise_observations": Choice((True, False)),
-        "activation": Choice(("tanh", "relu")),
-        "target_kl": Choice((0.01, float("inf"))),
-        "discount": Range(0.9, 1.0),
-        "horizon": Choice((16, 32)),
-        "entropy_coefficient": Range(0.0, 0.1),
-    }
-    assert isinstance(found["epochs"], Range)
-    assert isinstance(found["epochs"].low, int)
-    assert space_of("ppo", {name: dimension.record() for name, dimension in found.items()}) == found
-    assert parsed(("gae-lambda=0.8:1", "clip=0.1,0.2")) == {"gae_lambda": "0.8:1", "clip": "0.1,0.2"}
-    assert settings({name: found[name] for name in ("epochs", "hidden")}) == 16
-    assert settings(found) == np.inf
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({}, "at least one hyper-parameter to search over"),
-        ({"speed": "1:2"}, "there is no hyper-parameter 'speed'"),
-        ({"learning_rate": "0:1"}, "expected learning_rate above 0; found 0"),
-        ({"learning_rate": "1e-2:1e-5"}, "from a smaller to a larger number"),
-        ({"learning_rate": "1e-5:inf"}, "from a smaller to a larger number"),
-        ({"learning_rate": "1e-5:1e-2:linear"}, "LOW:HIGH:log"),
-        ({"learning_rate": "a:b"}, "a number as a value of learning_rate; found 'a'"),
-        ({"entropy_coefficient": "0:1:log"}, "logarithmic range of entropy_coefficient to begin above 0"),
-        ({"gae_lambda": "0.5:2"}, "gae_lambda at least 0 and at most 1; found 2"),
-        ({"epochs": "1:2.5"}, "a whole number as a value of epochs"),
-        ({"activation": "1:2"}, "a list of values for activation, which is not a number"),
-        ({"activation": "tanh,sine"}, "'tanh' or 'relu'; found 'sine'"),
-        ({"hidden": "64,64"}, "at least two values of hidden that differ"),
-        ({"hidden": "64xa,64"}, "sizes such as 64x64 as a value of hidden"),
-        ({"normalise_observations": "yes,no"}, "True or False as a value of normalise_observations"),
-        ({"clip": [0.1]}, "at least two values of clip"),
-        ({"clip": 0.1}, "a range or a list of values for clip"),
-        ({"clip": ["a", "b"]}, "expected values of clip"),
-    ],
-)
-def test_what_is_no_space_is_refused(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(WrongRequest, match=re.escape(said)):
-        space_of("ppo", given)
-
-
-@pytest.mark.parametrize("pairs", [["clip"], ["clip="], ["=1:2"], ["clip=0.1,0.2", "clip=1:2"]])
-def test_words_that_are_no_space_are_refused(pairs: list[str]) -> None:
-    with pytest.raises(WrongRequest, match=r"expected --space NAME=LOW:HIGH|once in the space"):
-        parsed(pairs)
-
-
-def test_what_lies_beyond_a_range() -> None:
-    assert beyond("ppo", "gae_lambda", Range(0.8, 1.0)) == [True, False]
-    assert beyond("ppo", "learning_rate", Range(1e-5, 1e-2)) == [True, True]
-    assert beyond("ppo", "epochs", Range(1, 10)) == [False, True]
-    assert beyond("ppo", "activation", Choice(("tanh", "relu"))) == [False, False]
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"trials": 0}, "trials of at least 1"),
-        ({"confirm_seeds": 1}, "confirm_seeds of at least 2"),
-        ({"evaluate_episodes": 0}, "evaluate_episodes of at least 1"),
-        ({"first_seed": 0}, "tuning seeds of 10,000 and up"),
-        ({"random": 0.0}, "a share of random trials above 0"),
-        ({"failed_score": float("nan")}, "a finite score"),
-        ({"space": {"clip": "0.1,0.2"}}, "a space of at least 8 settings, one for each trial; found 2"),
-        ({"steps": 100}, "at least 512 steps, one iteration"),
-        ({"start": {"minibatch": 10_000}}, "a minibatch of at most"),
-        ({"start": {"speed": 1}}, "no hyper-parameter 'speed'"),
-        ({"preset": "nobody"}, "a preset of ppo among"),
-        ({"environment": EnvironmentSpec("x", function=lambda: None)}, "other processes can import"),  # type: ignore[arg-type,return-value]
-    ],
-)
-def test_a_search_that_cannot_be_carried_out_is_refused(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(WrongRequest, match=said):
-        search(**changed).check()
-
-
 # Drawing
 
 
 def trial(number: int, values: Mapping[str, Any], *returns: Sequence[float], **more: Any) -> Trial:
-    seeds = [
-        Tried(np.arange(len(own), dtype=np.float64), np.array(own, dtype=np.float64), 100, failed=False)
-        for own in returns
-    ]
+    seeds = [Tried(np.array(own, dtype=np.float64), 100, failed=False) for own in returns]
     return Trial(number, RANDOM, values, seeds, more.get("pruned", False), more.get("waits", False))
 
 
@@ -302,19 +195,6 @@ def test_nobody_is_behind_without_something_to_be_behind_of() -> None:
     assert clearly_behind([low[0], high, higher], earlier()) == [True, False, False], "the lower half at most"
 
 
-def test_a_seed_that_failed_scores_the_worst() -> None:
-    good = trial(0, {}, [-10.0, -5.0, -1.0], [-10.0, -5.0, -3.0])
-    assert good.score(-99) == -2
-    failed = replace(good, seeds=[good.seeds[0], replace(good.seeds[1], returns=np.array([-10.0, 7.0]), failed=True)])
-    assert failed.curve(-99).tolist() == [-10.0, 1.0, -50.0]
-    assert worst_score([good, failed], None) == -10
-    assert worst_score([good], -30.0) == -30
-    nothing = replace(good, seeds=[replace(good.seeds[0], returns=np.zeros(0), failed=True)])
-    assert nothing.curve(-99).tolist() == [-99.0]
-    with pytest.raises(RelookError, match="every one failed before its first"):
-        worst_score([nothing], None)
-
-
 # A whole search
 
 
@@ -402,31 +282,6 @@ def test_another_search_in_its_directory_is_refused(tmp_path: Path) -> None:
         carry_out(search(), tmp_path / "other", Here())
 
 
-def test_a_record_says_what_was_asked_for(tmp_path: Path) -> None:
-    asked = search(start=SMALL | {"target_kl": float("inf")}, failed_score=-3.0, prune=False)
-    tuning.first_batch(asked, tmp_path / "s", Here())
-    assert reopened(tmp_path / "s") == asked
-    record = json.loads((tmp_path / "s" / "grid.json").read_text())
-    damaged: list[dict[str, Any]] = [
-        {**record, "schema": 9},
-        {**record, "space": {"clip": 3}},
-        {key: value for key, value in record.items() if key != "trials"},
-        {**record, "environment": []},
-    ]
-    for damage in damaged:
-        (tmp_path / "s" / "grid.json").write_text(json.dumps(damage))
-        with pytest.raises((RelookError, WrongRequest), match=r"expected"):
-            reopened(tmp_path / "s")
-    (tmp_path / "s" / "grid.json").write_text(json.dumps({**record, "kind": "grid"}))
-    with pytest.raises(WrongRequest, match="expected the directory of a search; found a grid"):
-        reopened(tmp_path / "s")
-    code = {**record, "environment": {**record["environment"], "name": "evil:make"}}
-    (tmp_path / "s" / "grid.json").write_text(json.dumps(code))
-    with pytest.raises(WrongRequest, match="repeat it: --env evil:make"):
-        reopened(tmp_path / "s")
-    assert reopened(tmp_path / "s", "evil:make").environment.name == "evil:make"
-
-
 class Fails(Here):
     """Fails some units of the first batch, by their numbers."""
 
@@ -455,37 +310,6 @@ def test_what_fails_is_a_trial_with_the_worst_score(tmp_path: Path) -> None:
     assert f"note: a seed that failed scores {number(found.worst)}, the worst that was seen" in judged.heading(found)
     with pytest.raises(RelookError, match=r"2 of 2 units of work failed .*MemoryError: none left"):
         carry_out(asked, tmp_path / "t", Fails([0, 1]))
-
-
-def test_the_documented_file_is_a_search(tmp_path: Path) -> None:
-    [example] = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "search.toml").write_text(example)
-    found = from_toml(tmp_path / "search.toml")
-    assert found.environment == EnvironmentSpec("Acrobot-v1")
-    assert found.space["learning_rate"] == Range(1e-5, 1e-2, log=True)
-    assert isinstance(found.space["hidden"], Choice)
-    found.check()
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("algorithm = [", "as TOML"),
-        ("", 'expected algorithm = "NAME"'),
-        ('algorithm = "ppo"', "a table [space]"),
-        ('algorithm = "ppo"\nspeed = 1\n[space]\nclip = [0.1, 0.2]', "found 'speed'"),
-        ('algorithm = "ppo"\n[space]\nclip = [0.1, 0.2]', "the name of an environment"),
-        ('algorithm = "ppo"\nenvironment = {id = 1}\n[space]\nclip = [0.1, 0.2]', "found an environment with 'id'"),
-        ('algorithm = "ppo"\nenvironment = "A"\ntrials = "all"\n[space]\nclip = [0.1, 0.2]', "whole numbers"),
-        ('algorithm = "ppo"\nenvironment = "A"\n[space]\nspeed = [0.1, 0.2]', "no hyper-parameter 'speed'"),
-        ('algorithm = "ppo"\nenvironment = "A"\n[space]\nclip = [0.1, 0.2]\n[start]\nspeed = 1', "it has no speed"),
-        ('algorithm = "nothing"\nenvironment = "A"\n[space]\nclip = [0.1, 0.2]', "an algorithm among"),
-    ],
-)
-def test_a_file_that_is_no_search_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "x.toml").write_text(text)
-    with pytest.raises(WrongRequest, match=re.escape(said)):
-        from_toml(tmp_path / "x.toml")
 
 
 def test_from_python(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from relook.errors import WrongRequest
 from relook.runs.reading import GRID, Run
 
 if TYPE_CHECKING:
-    from relook.experiments.engine import Engine
+    from relook.experiments.cost import Estimate
     from relook.experiments.search import Search
     from relook.experiments.tuning import Watching
     from relook.statistics.tuning import Trial, Tuned
@@ -123,6 +123,7 @@ def _search(name: str, form: Any) -> "Search":
 def carry_out(search: "Search", form: grid.Where, confirm_seeds: int | None, *, as_json: bool) -> None:
     """Measure what a search costs, search, confirm, and report."""
     from relook.experiments import tuning
+    from relook.experiments.cost import measure
     from relook.experiments.grid import has_begun, place_of
 
     out, console = place_of(search, form.out), Console(stderr=True)
@@ -130,18 +131,17 @@ def carry_out(search: "Search", form: grid.Where, confirm_seeds: int | None, *, 
         first, spec = tuning.first_batch(search, out, engine)
         if not has_begun([first]):
             console.print("measuring what it costs …", style="dim")
-            _print_plan(search, first, spec, out, engine)
+            estimate = measure([(first, spec)], out, engine)
+            if not as_json:
+                _print_plan(search, first, estimate, out)
         if form.plan:
             return
         found = tuning.carry_out(search, out, engine, _watching(console), _telling(console), confirm_seeds)
     report(found, as_json=as_json)
 
 
-def _print_plan(search: "Search", first: Run, spec: Any, out: Path, engine: "Engine") -> None:
+def _print_plan(search: "Search", first: Run, estimate: "Estimate", out: Path) -> None:
     """What the first batch costs by measurement, and the whole search if all cost as much and none is pruned."""
-    from relook.experiments.cost import measure
-
-    estimate = measure([(first, spec)], out, engine)
     grid.print_plan([first], estimate, out)
     arms = 3 if search.starting != search.default else 2
     agents = search.trials * search.seeds + arms * search.confirm_seeds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from relook.algorithms import algorithm
 from relook.errors import WrongRequest
@@ -96,11 +96,10 @@ def space_of(name: str, given: Mapping[str, Any]) -> dict[str, Range | Choice]:
     if not given:
         raise WrongRequest(f"expected at least one hyper-parameter to search over: {SYNTAX}; found none")
     config = algorithm(name).config
-    types = get_type_hints(config)
-    check_known = {f.name: f.default for f in fields(config)}
+    types, known = get_type_hints(config), {f.name for f in fields(config)}
     found: dict[str, Range | Choice] = {}
     for key, said in given.items():
-        if key not in check_known:
+        if key not in known:
             check(config, {key: said})  # which says what there is
         match said:
             case Range() | Choice():
@@ -129,9 +128,7 @@ def _read(key: str, kind: Any, text: str) -> Any:
             return {"true": True, "false": False}[text.lower()]
         if kind in (int, float):
             return kind(text)
-        if kind is str or not hasattr(kind, "__origin__") or kind.__origin__ is not tuple:
-            return text
-        return [int(part) for part in text.split("x")]
+        return [int(part) for part in text.split("x")] if get_origin(kind) is tuple else text
     except (KeyError, ValueError):
         what = {bool: "True or False", int: "a whole number", float: "a number"}.get(kind, "sizes such as 64x64")
         raise WrongRequest(f"expected {what} as a value of {key}; found {text!r}") from None

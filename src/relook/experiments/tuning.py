@@ -219,12 +219,16 @@ def first_batch(search: Search, out: Path, engine: Engine) -> tuple[Run, Environ
     return _batch(search, out, 0, engine), search.request([], {}).environment
 
 
+def _tried(search: Search, out: Path) -> list[Trial]:
+    return trials(batches(out), [*search.space])
+
+
 def _batch(search: Search, out: Path, number: int, engine: Engine) -> Run:
     """The run of a batch of trials: the one that is there, or a new one, drawn from what came before."""
     path = out / f"trials-{number:03d}"
     if not (path / "run.json").is_file():
         shutil.rmtree(path, ignore_errors=True)  # begun, and killed before it was a run
-        drawn = draw(search, number, trials(batches(out), [*search.space]))
+        drawn = draw(search, number, _tried(search, out))
         seeds = range(search.first_seed, search.first_seed + search.seeds)
         arms = [Arm(name, {**search.start, **values}, seeds) for name, (_, values) in drawn.items()]
         study = {
@@ -262,19 +266,15 @@ def carry_out(
     `told` is given all trials so far, and what failed seeds score, after each batch. Another number of `confirm_seeds`
     than the newest confirmation has, or than the search was to have, confirms once more.
     """
-    names = [*search.space]
     _, spec = first_batch(search, out, engine)
     if search.confirm_seeds != record_of(out)["confirm_seeds"]:
         confirm_seeds = search.confirm_seeds
-    for number in range(max(0, len(batches(out)) - 1), math.ceil(search.trials / search.at_once)):
-        run = _batch(search, out, number, engine)
-        if confirmations(out):
-            break
-        run = _train(run, spec, out, engine, watching)
+    begun = len(batches(out)) if confirmations(out) else len(batches(out)) - 1
+    for number in range(begun, math.ceil(search.trials / search.at_once)):
+        run = _train(_batch(search, out, number, engine), spec, out, engine, watching)
         if "pause" in run.record:
-            run = _pruned(search, run, trials(batches(out), names))
-            run = _train(run, spec, out, engine, watching)
-        tried = trials(batches(out), names)
+            run = _train(_pruned(search, run, _tried(search, out)), spec, out, engine, watching)
+        tried = _tried(search, out)
         told(tried, worst_score(tried, search.failed_score))
     for run in confirmations(out):
         check_ended([_train(run, spec, out, engine, watching)], out)
@@ -298,7 +298,7 @@ def _confirmation(search: Search, out: Path, seeds: int | None, engine: Engine) 
             f"expected from 2 to {TUNING_SEEDS - first:,} seeds for a confirmation, as those from {TUNING_SEEDS:,} on "
             f"are for tuning; found {wanted}"
         )
-    tried = trials(batches(out), [*search.space])
+    tried = _tried(search, out)
     worst = worst_score(tried, search.failed_score)
     best = max((trial for trial in tried if not trial.pruned), key=lambda trial: trial.score(worst))
     values = {name: _typed(search, name, best.values[name]) for name in search.space}

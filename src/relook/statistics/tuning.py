@@ -35,10 +35,10 @@ EDGE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """One seed of a trial: its deterministic evaluations, the first of them before the first step."""
+    """One seed of a trial."""
 
-    steps: Array
     returns: Array
+    """Of its deterministic evaluations, the first of which was before the first step."""
     made: int
     """Steps that it has made."""
     failed: bool
@@ -88,33 +88,40 @@ def confirmations(path: Path) -> list[Run]:
 
 
 def trials(runs: Sequence[Run], names: Sequence[str]) -> list[Trial]:
-    """What these runs have tried, in order. Raises `RelookError` for runs that are no search's."""
+    """What these runs have tried, in order, with the values of some hyper-parameters.
+
+    Raises `RelookError` for runs that are no search's.
+    """
     found = []
     for run in runs:
-        evaluations = run.evaluations
-        if not evaluations.is_empty():
-            evaluations = evaluations.filter(pl.col("deterministic")).sort("steps")
-        of_agent = {agent["agent"]: agent for agent in run.agent_summaries}
-        ended = {unit: run.unit_events(unit) for unit in run.units}
         try:
-            for arm, sampler in run.record["study"]["samplers"].items():
-                agents = [agent for agent in run.agents if agent.arm == arm]
-                seeds = []
-                for agent in agents:
-                    own = evaluations if evaluations.is_empty() else evaluations.filter(pl.col("agent") == agent.agent)
-                    summary = of_agent[agent.agent]
-                    steps, returns = (
-                        np.zeros(0) if own.is_empty() else own[column].to_numpy().astype(np.float64)
-                        for column in ("steps", "mean_return")
-                    )
-                    seeds.append(Tried(steps, returns, int(summary["steps"]), summary["status"] in FAILED))
-                waits = "pause" in run.record and all("paused" in ended[agent.unit] for agent in agents)
-                pruned = all(agent.pruned is not None for agent in agents)
-                values = {name: agents[0].hyperparameters[name] for name in names}
-                found.append(Trial(int(arm.removeprefix("trial ")), str(sampler), values, seeds, pruned, waits))
+            found += _trials(run, names)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RelookError(f"expected trials of a search in {run.path}; found it damaged: {error!r}") from error
     return sorted(found, key=lambda trial: trial.number)
+
+
+def _trials(run: Run, names: Sequence[str]) -> Iterator[Trial]:
+    returns: dict[int, Array] = {}
+    if not (frame := run.evaluations).is_empty():
+        frame = frame.filter("deterministic").sort("agent", "steps")
+        for (agent,), rows in frame.group_by("agent", maintain_order=True):
+            returns[int(agent)] = rows["mean_return"].to_numpy().astype(np.float64)
+    seeds = {
+        row["agent"]: Tried(returns.get(row["agent"], np.zeros(0)), int(row["steps"]), row["status"] in FAILED)
+        for row in run.agent_summaries
+    }
+    paused = {unit for unit in run.units if "pause" in run.record and "paused" in run.unit_events(unit)}
+    for arm, sampler in run.record["study"]["samplers"].items():
+        own = [agent for agent in run.agents if agent.arm == arm]
+        yield Trial(
+            int(arm.removeprefix("trial ")),
+            str(sampler),
+            {name: own[0].hyperparameters[name] for name in names},
+            [seeds[agent.agent] for agent in own],
+            pruned=all(agent.pruned is not None for agent in own),
+            waits=all(agent.unit in paused for agent in own),
+        )
 
 
 def worst_score(tried: Sequence[Trial], declared: float | None) -> float:
