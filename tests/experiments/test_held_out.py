@@ -19,6 +19,7 @@ from relook.experiments import held_out
 from relook.experiments.engine import Embedded
 from relook.experiments.grid import Grid, check_held_out, from_toml, play_held_out, prepare_runs, reopened
 from relook.experiments.held_out import FILE, check, play, results
+from relook.runs.acting import evaluate
 from relook.runs.reading import Run
 from relook.training import work
 from relook.workers import record_failure
@@ -207,6 +208,14 @@ def test_what_is_kept_is_not_played_again_and_what_is_missing_is(
         play(finished, EnvironmentSpec(TOLD), [{"bonus": 9}], 2)
 
 
+def test_agents_that_stopped_do_not_play(finished: Run) -> None:
+    (finished.path / FILE).unlink()
+    with (finished.path / "units" / "0" / "events.jsonl").open("a") as events:
+        events.write('{"event": "stopped", "agent": 0, "status": "diverged", "reason": "made up", "steps": 64}\n')
+    play(finished, EnvironmentSpec(TOLD), [{"bonus": 7}], 2)
+    assert [t.agent.agent for t in results(finished)] == [1]
+
+
 def test_more_episodes_or_steps_are_played_anew(finished: Run) -> None:
     play(finished, EnvironmentSpec(TOLD), [{"bonus": 7}], 3)
     assert {t.episodes for t in results(finished) if t.variant == {"bonus": 7}} == {3}
@@ -298,3 +307,6 @@ def test_from_python(tmp_path: Path, work_here: None) -> None:
     )
     assert [t.agent.agent for t in results(run)] == [0, 1, 2, 3]
     assert all(t.trained_in != t.held_out for t in results(run))
+    whole = dict(evaluate(run, PENDULUM, 2))
+    assert dict(evaluate(run, PENDULUM, 2, only={1, 3})) == {agent: whole[agent] for agent in (1, 3)}
+    assert len({tuple(returns) for returns in whole.values()}) == 4
