@@ -13,7 +13,7 @@ from relook.cli.main import main
 from relook.cli.tune import Form
 from relook.runs.reading import Run
 
-TINY = "--env CartPole-v1 --max-episode-steps 30 --envs 2 --horizon 16 --minibatch 16 --epochs 2 --hidden 8 --steps 640"
+TINY = "--env CartPole-v1 --max-episode-steps 30 --envs 2 --horizon 64 --minibatch 64 --epochs 2 --hidden 8 --steps 640"
 TINY += " --trials 4 --at-once 4 --seeds 2 --confirm-seeds 3 --evaluate-episodes 1 --workers 1 --learning-rate 1e-5"
 SPACE = ["--space", "learning_rate=1e-4:1e-2:log", "clip=0.1,0.2,0.3"]
 WORDS = ["tune", "ppo", *TINY.split(), *SPACE]

@@ -48,7 +48,7 @@ def picture(found: Tuned) -> Figure:
     note = f"filled: mean of {len(found.best.seeds)} tuning seeds at the last evaluation"
     note += "; small and open: pruned, as far as it came" if any(trial.pruned for trial in found.trials) else ""
     note += "; ×: a seed failed" if any(trial.failed for trial in found.trials) else ""
-    note += "; ring: the best trial. Right: fresh seeds as dots, mean and 95 % interval"
+    note += "; ring: the best trial; dotted: ends of a range. Right: fresh seeds as dots, mean and 95 % interval"
     note += f"; {left_out} more hyper-parameters are not drawn" if left_out else ""
     finish(figure, f"Tuning {found.record['algorithm']} on {found.task}", _legend(found), note)
     return figure
@@ -124,6 +124,8 @@ def _against(at: Axes, found: Tuned, name: str) -> None:
         else:
             at.xaxis.set_major_locator(MaxNLocator(4))
             at.xaxis.set_major_formatter(FuncFormatter(short))
+        ends = [dimension["low"], dimension["high"]]
+        at.vlines(ends, 0, 1, transform=at.get_xaxis_transform(), color=GREY, linewidth=0.8, linestyle=":")
     for x, trial in inside:
         _mark(at, found, x, trial)
     at.set_title(name, loc="left", fontsize=10)
