@@ -96,9 +96,9 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, engine: Engi
     if failed:
         why = failed[0].run.unit_events(failed[0].unit)["failed"].get("error", "no reason recorded")
         name = next(kind[0] for kind, (task, _) in kinds.items() if task is failed[0])
+        log = failed[0].run.unit_directory(failed[0].unit) / "worker.log"
         raise RelookError(
-            f"{name} fails after a moment ({why}), so nothing was started; the log is "
-            f"{failed[0].run.unit_directory(failed[0].unit) / 'worker.log'}"
+            f"{name} fails after a moment ({why}), so nothing was started" + f"; the log is {log}" * log.exists()
         )
     if any("finished" not in task.run.unit_events(task.unit) for task, _ in kinds.values()):
         raise RelookError("interrupted before the cost was known; nothing was started")

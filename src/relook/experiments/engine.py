@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -243,14 +244,16 @@ def _on_node(order: dict[str, Any], parcels: list[Any] | None, stop: str) -> Ite
 
 def without_room(tasks: Iterable[Task], nodes: Sequence[Mapping[str, float]]) -> list[tuple[Task, str]]:
     """The units that no node could train even if it did nothing else, with what they lack."""
-    most = max((node.get("memory", 0.0) for node in nodes if node.get("CPU", 0) >= 1), default=-1.0)
-    has = "no node has a processor" if most < 0 else f"the largest node has {most / 2**20:,.0f} MiB"
-    needs = "needs a processor and {:,.0f} MiB of memory".format
-    return [
-        (task, f"a unit of {task.run.path.name} {needs(task.memory / 2**20)}; {has}")
-        for task in tasks
-        if task.memory > most
-    ]
+    most = max((node.get("memory", 0.0) for node in nodes if node.get("CPU", 0) >= 1), default=None)
+    found = []
+    for task in tasks:
+        what = f"a unit of {task.run.algorithm} on {task.run.environment_name} needs"
+        if most is None:
+            found.append((task, f"{what} a processor, and no node of the cluster has one"))
+        elif task.memory > most:
+            needs, has = (f"{size / 2**20:,.0f} MiB" for size in (task.memory, most))
+            found.append((task, f"{what} {needs} of memory, and the largest node of the cluster has {has}"))
+    return found
 
 
 @dataclass(eq=False)
@@ -517,11 +520,11 @@ def _loss(error: Exception, node: str | None) -> str:
 
 def _task_failure(error: Any, node: str | None) -> str:
     """Why a task of ours failed before its unit could."""
-    cause = _first_line(error.cause)
+    address = re.search(r"ip=([\w.:]+)", str(error))
+    where = node or (address[1] if address else "?")
     if "failed to import on the worker" in str(error.cause):
-        return f"expected relook on every node of the cluster; the one at {error.ip} cannot import it: install it there"
-    where = error.ip if node is None else node
-    return f"{type(error.cause).__name__} on node {where}: {cause}"
+        return f"expected relook on every node of the cluster; node {where} cannot import it: install it there"
+    return f"{type(error.cause).__name__} on node {where}: {_first_line(error.cause)}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -67,6 +67,7 @@ def train(
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray blocks it, and what we start would inherit that
     yield "begun", node
+    _sweep()
     try:
         _check_versions(order.record["versions"], node)
         if _is_shared(order):
@@ -133,7 +134,6 @@ def _wait_for(directory: Path, interrupted: Callable[[], bool]) -> None:
 @contextmanager
 def _scratch(record: Mapping[str, Any]) -> Iterator[Run]:
     """The run in a directory of its own on this machine, which goes when the unit has ended."""
-    _sweep()
     place = Path(tempfile.mkdtemp(prefix=SCRATCH))
     try:
         with lock(place):
