@@ -22,7 +22,7 @@ def test_a_space_is_read_in_the_types_of_the_hyperparameters() -> None:
         "target_kl": [0.01, "inf"],
         "discount": {"low": 0.9, "high": 1},
         "horizon": {"choices": [16, 32]},
-        "entropy_coefficient": Range(0.0, 0.1),
+        "entropy_coefficient": Range(0, 1),
     }
     found = space_of("ppo", given)
     assert found == {
@@ -36,10 +36,12 @@ def test_a_space_is_read_in_the_types_of_the_hyperparameters() -> None:
         "target_kl": Choice((0.01, float("inf"))),
         "discount": Range(0.9, 1.0),
         "horizon": Choice((16, 32)),
-        "entropy_coefficient": Range(0.0, 0.1),
+        "entropy_coefficient": Range(0.0, 1.0),
     }
     assert isinstance(found["epochs"], Range)
     assert isinstance(found["epochs"].low, int)
+    assert isinstance(found["entropy_coefficient"], Range)
+    assert isinstance(found["entropy_coefficient"].low, float), "whole ends of a range of real numbers"
     assert space_of("ppo", {name: dimension.record() for name, dimension in found.items()}) == found
     assert parsed(("gae-lambda=0.8:1", "clip=0.1,0.2")) == {"gae_lambda": "0.8:1", "clip": "0.1,0.2"}
     assert settings({name: found[name] for name in ("epochs", "hidden")}) == 16

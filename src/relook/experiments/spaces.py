@@ -102,8 +102,10 @@ def space_of(name: str, given: Mapping[str, Any]) -> dict[str, Range | Choice]:
         if key not in known:
             check(config, {key: said})  # which says what there is
         match said:
-            case Range() | Choice():
-                found[key] = said
+            case Range(low, high, log):
+                found[key] = _range(key, types[key], [low, high, *(["log"] if log else [])])
+            case Choice(values):
+                found[key] = _choice(name, key, list(values))
             case str() if ":" in said:
                 found[key] = _range(key, types[key], said.split(":"))
             case str():

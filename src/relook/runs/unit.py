@@ -97,13 +97,16 @@ def _without_pruned(point: Checkpoint, work: Work) -> Checkpoint:
     if len(point.record["agents"]) == len(positions):
         return point
     now = {position: i for i, position in enumerate(positions)}
-    record = {
-        **point.record,
-        "agents": [point.record["agents"][position] for position in positions],
-        "told": [now[a] for a in point.record["told"] if a in now],
-        "stopped": {str(now[int(a)]): stop for a, stop in point.record["stopped"].items() if int(a) in now},
-        "q_bias": [point.record["q_bias"][position] for position in positions],
-    }
+    try:
+        record = {
+            **point.record,
+            "agents": [point.record["agents"][position] for position in positions],
+            "told": [now[a] for a in point.record["told"] if a in now],
+            "stopped": {str(now[int(a)]): stop for a, stop in point.record["stopped"].items() if int(a) in now},
+            "q_bias": [point.record["q_bias"][position] for position in positions],
+        }
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise RelookError(f"expected a whole record in a checkpoint; found it damaged: {error!r}") from error
     tensors = {name: rows_of(tensor, count, positions) for name, tensor in point.tensors.items()}
     if environments := _under("environments", point.tensors):
         own = Environments.state_of(environments, count, positions)

@@ -92,7 +92,7 @@ def trials(runs: Sequence[Run], names: Sequence[str]) -> list[Trial]:
 
     Raises `RelookError` for runs that are no search's.
     """
-    found = []
+    found: list[Trial] = []
     for run in runs:
         try:
             found += _trials(run, names)
