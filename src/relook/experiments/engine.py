@@ -314,9 +314,12 @@ class _Round:
             self._end()
 
     def _mark_storage(self) -> None:
-        if self._storage != "objects":
-            for run in self._runs.values():
+        """Put our token where nodes that see the same storage find it."""
+        for run in self._runs.values() if self._storage != "objects" else ():
+            try:
                 write_whole(no_link(run.path / SHARED), self._token.encode())
+            except OSError as error:
+                raise RelookError(f"cannot write into {run.path}: {error.strerror}; make room") from error
 
     def _submit(self, task: Task) -> None:
         """Hand a unit to Ray."""

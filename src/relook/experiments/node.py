@@ -73,7 +73,7 @@ def train(
         if _is_shared(order):
             run = Run(order.path)
             _wait_for(run.unit_directory(order.unit), interrupted)
-            yield from _carry_out(run, order, interrupted)
+            yield from _carry_out(run, order, interrupted, node)
         elif order.storage == "shared":
             raise RelookError(
                 f"expected node {node} to see {order.path}; it does not: mount the same storage there, or leave out "
@@ -84,7 +84,7 @@ def train(
         else:
             with _scratch(order.record) as run:
                 sender = _unpacked(run.unit_directory(order.unit), parcels or ())
-                yield from _carry_out(run, order, interrupted, sender)
+                yield from _carry_out(run, order, interrupted, node, sender)
     except OSError as error:
         yield "failed", f"cannot write on node {node}: {error.strerror}; make room there"
     except RelookError as error:
@@ -164,11 +164,15 @@ def _unpacked(directory: Path, parcels: Iterable[Parcel]) -> Sender:
 
 
 def _carry_out(
-    run: Run, order: Order, interrupted: Callable[[], bool], sender: Sender | None = None
+    run: Run, order: Order, interrupted: Callable[[], bool], node: str, sender: Sender | None = None
 ) -> Iterator[Report]:
     """Train a unit in a process; with a `sender`, send what it writes."""
     if interrupted():
         return
+    directory = run.unit_directory(order.unit)
+    directory.mkdir(parents=True, exist_ok=True)
+    with no_link(directory / "worker.log").open("a", encoding="utf-8") as log:
+        log.write(f"on node {node}\n")
     parent, told, looked, sent = os.getppid(), False, time.monotonic(), time.monotonic()
     worker = start(run, order.unit, order.trusted, 1, fork=True)
     try:
