@@ -1,6 +1,5 @@
 """Ray for real: a cluster of three nodes on this machine, whose nodes are killed while a grid trains."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,16 +20,28 @@ from relook.training import Request, prepare
 from relook.workers import Task
 from support import SMALL
 
-LONG: dict[str, list[Any]] = {"envs": [2], "horizon": [64], "minibatch": [64], "epochs": [2], "hidden": [(8,)]}
+SLOW = """
+import time
+import gymnasium as gym
+
+class Slow(gym.Wrapper):
+    def step(self, action):
+        time.sleep(0.0005)
+        return self.env.step(action)
+
+def cart_pole():
+    return Slow(gym.make("CartPole-v1", max_episode_steps=50))
+"""
+"""A module of a user's: an environment that takes its time, so that there is some to kill a node in."""
+
 GRID = Grid(
-    {"ppo": LONG | {"learning_rate": [1e-3, 1e-2]}, "vpg": LONG | {"value_epochs": [2]}},
-    [EnvironmentSpec("CartPole-v1")],
+    {"ppo": SMALL | {"learning_rate": [1e-3, 3e-3, 1e-2]}},
+    [EnvironmentSpec("slowly:cart_pole")],
     seeds=[3, 1],
-    steps=25_600,
+    steps=2_048,
     evaluate_episodes=1,
-    checkpoint_every=1_000,
+    checkpoint_every=256,
 )
-del GRID.algorithms["vpg"]["epochs"]  # type: ignore[attr-defined]
 
 
 class Cluster:
@@ -40,12 +51,12 @@ class Cluster:
         from ray.cluster_utils import Cluster as Nodes
 
         self._each = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 * 2**20}
-        self._nodes = Nodes(initialize_head=True, head_node_args=self._each | {"include_dashboard": False})
+        self._nodes: Any = Nodes(initialize_head=True, head_node_args=self._each | {"include_dashboard": False})
         self.address = str(self._nodes.address)
-        self.add(2)
 
-    def add(self, nodes: int) -> None:
-        for _ in range(nodes):
+    def fill(self) -> None:
+        """Add nodes until there are three."""
+        while len(self._nodes.worker_nodes) < 2:
             self._nodes.add_node(wait=False, **self._each)
         self._nodes.wait_for_nodes()
 
@@ -68,12 +79,18 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     engine._keep_to_ourselves()
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    cluster = Cluster()
-    yield cluster
-    cluster.close()
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "slowly.py").write_text(SLOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv("PYTHONPATH", str(modules))  # the nodes'
+        patch.syspath_prepend(modules)
+        cluster = Cluster()
+        yield cluster
+        cluster.close()
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -81,10 +98,10 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def embedded(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """How every agent ends in processes of this machine."""
     there = prepare_runs(GRID, tmp_path_factory.mktemp("embedded") / "g", 3)
-    Embedded(2).carry_out(left(there), lambda: None)
+    Embedded(3).carry_out(left(there), lambda: None)
     return rows([run for run, _ in there])
 
 
@@ -120,6 +137,7 @@ def test_a_grid_whose_node_is_killed_is_the_grid_of_the_embedded_engine(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    cluster.fill()
     ray = Ray(cluster.address, storage=storage)
     assert ray.workers == 3
     there = prepare_runs(GRID, tmp_path / "g", 3)
@@ -132,20 +150,19 @@ def test_a_grid_whose_node_is_killed_is_the_grid_of_the_embedded_engine(
     assert killer.killed, "every unit had ended before it could lose its node"
     run, unit = killer.killed
     assert f"died; unit {unit} of {run.path.name} goes on from its newest checkpoint" in capsys.readouterr().err
-    assert run.unit_events(unit)["resumed"]["steps"] >= 1000
+    assert run.unit_events(unit)["resumed"]["steps"] >= 256
     check_ended(runs, tmp_path / "g")
     assert rows(runs) == embedded
     assert len(embedded) == 6
     assert len({row["parameters_sha256"] for row in embedded}) == 6
     assert psutil.wait_procs(killer.left, timeout=10)[1] == [], "what a killed node leaves behind ends by itself"
     assert not [*(tmp_path / "g").rglob(SHARED)]
-    cluster.add(1)
 
 
 def test_what_fails_on_a_cluster_is_told_and_the_rest_is_finished(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gym.register("OnlyHere-v0", lambda: gym.make("CartPole-v1"))
+    gym.register("OnlyHere-v0", "gymnasium.envs.classic_control.cartpole:CartPoleEnv")
     cart, here = EnvironmentSpec("CartPole-v1"), EnvironmentSpec("OnlyHere-v0")
     wrong = {"learning_rate": [float("inf")]}  # its parameters are no numbers after the first update
     asked = {"good": (cart, {}), "missing": (here, {}), "other": (cart, {}), "full": (cart, {}), "bad": (cart, wrong)}
