@@ -64,6 +64,7 @@ def _goes_on_and_confirms_again(out: Path, words: list[str], capsys: pytest.Capt
         assert "On fresh seeds (confirmed-2)" in printed(capsys)
     seeds = [sorted({agent.seed for agent in Run(out / name).agents}) for name in ("confirmed", "confirmed-2")]
     assert seeds == [[0, 1, 2], [3, 4, 5, 6]], "on seeds that were never used"
+    assert len({Run(out / name).record["study"]["search"] for name in ("confirmed", "confirmed-2")}) == 1
     assert not (out / "confirmed-3").exists()
     assert main([*words, "--trials", "5"]) == 2
     assert "its trials is 4, and asked for is 5" in " ".join(capsys.readouterr().err.split())

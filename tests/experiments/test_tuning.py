@@ -190,6 +190,7 @@ def test_the_usual_pruner_would_have_cut_the_slow_starter() -> None:
 def test_nobody_is_behind_without_something_to_be_behind_of() -> None:
     low = [np.full(LATER + 1, -500.0)] * 3
     assert clearly_behind(low, earlier()[:3]) == [False] * 3, "few were trained to the end"
+    assert clearly_behind([], earlier()) == []
     alike = [np.full(LENGTH, -500.0)] * 8
     assert clearly_behind(low, alike) == [False] * 3, "a floor that all start from"
     high, higher = np.full(LATER + 1, -499.0), np.full(LATER + 1, -498.0)

@@ -107,8 +107,10 @@ def _quiet(optuna: ModuleType) -> Iterator[None]:
     """Without what Optuna has to say about studies that nobody sees."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(before)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _seed(search: Search, sampler: str, number: int) -> int:
@@ -170,7 +172,7 @@ def clearly_behind(batch: Sequence[Array], earlier: Sequence[Array]) -> list[boo
     trained to the end, had when they were as far, and not rising: who starts slowly is spared. As long as few have been
     trained to the end, nobody is behind.
     """
-    if len(earlier) < FEWEST:
+    if len(earlier) < FEWEST or not batch:
         return [False] * len(batch)
     then = np.quantile([curve[math.ceil(PAUSE * (len(curve) - 1))] for curve in earlier], QUARTER)
     half = np.median([curve[-1] for curve in batch])
@@ -306,7 +308,7 @@ def _confirmation(search: Search, out: Path, seeds: int | None, engine: Engine) 
     for name, setting in ((DEFAULT, search.default), (START, search.starting)):
         if setting not in arms.values():
             arms[name] = setting
-    digest = sha256(json.dumps(search.record(), sort_keys=True).encode()).hexdigest()[:12]
+    digest = sha256(json.dumps(record_of(out), sort_keys=True).encode()).hexdigest()[:12]
     study = {"search": digest, "trials": {TUNED: len(tried)}, "tuned": f"trial {best.number}"}
     own = [Arm(name, setting, range(first, first + wanted)) for name, setting in arms.items()]
     path = out / ("confirmed" if not there else f"confirmed-{len(there) + 1}")
