@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -496,6 +498,19 @@ def test_wrong_requests_are_refused(
     assert main(["grid", "ppo", "--env", "CartPole-v1", "--out", str(tmp_path / "g"), *words]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "g").exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "speaks"), [("os._exit(1)", True), ("os.kill(os.getpid(), 9)", True), ("pass", False)]
+)
+def test_a_command_that_is_ended_from_outside_has_last_words(ending: str, speaks: bool) -> None:
+    code = f"import os; from relook.experiments.engine import LastWords; words = LastWords(); {ending}; "
+    code += "words.are_not_needed()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode != 0) == speaks
+    said = "relook: ended from outside, by a signal or because Ray lost the head of the cluster or the node here; "
+    said += "what was trained until then is kept, and the same command goes on from there\n"
+    assert ended.stderr == (said if speaks else "")
 
 
 def test_storage_has_three_kinds() -> None:

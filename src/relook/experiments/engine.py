@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -65,7 +67,7 @@ class Embedded:
 # Ray
 
 OLDEST = (2, 54)
-"""Before it, whoever gets a browser of this machine to visit a page may run code here (CVE-2026-27482)."""
+"""Before it, a page in a browser may end what runs here (CVE-2026-27482); before 2.52, run code (CVE-2025-62593)."""
 STORAGE = ("auto", "shared", "objects")
 LOSSES = 3
 """A unit that loses its worker so often, without a newer checkpoint, has failed."""
@@ -97,12 +99,15 @@ class Ray:
         self.here = address is None
         self._ray: Any = None
         self._started = False
+        self._last_words: LastWords | None = None
 
     @property
     def ray(self) -> Any:
         """Ray itself, connected."""
         if self._ray is None:
             self._ray, self._started = _connected(self._address, self._asked or available_cores())
+            self._last_words = LastWords()
+            atexit.register(self.close)
         return self._ray
 
     @property
@@ -142,7 +147,25 @@ class Ray:
         """Leave the cluster; stop it if it was started here."""
         if self._ray is not None and self._started:
             self._ray.shutdown()
-        self._ray = None
+        if self._last_words is not None:
+            self._last_words.are_not_needed()
+        self._ray = self._last_words = None
+        atexit.unregister(self.close)
+
+
+class LastWords:
+    """Says that this command was ended, when nothing else can: Ray ends it if the head dies, or the node here."""
+
+    def __init__(self) -> None:
+        said = "relook: ended from outside, by a signal or because Ray lost the head of the cluster or the node here; "
+        said += "what was trained until then is kept, and the same command goes on from there"
+        words = ["sh", "-c", f"read needless || echo '{said}' >&2"]
+        self._listener = subprocess.Popen(words, stdin=subprocess.PIPE, process_group=0)
+
+    def are_not_needed(self) -> None:
+        """It ends in order."""
+        with suppress(BrokenPipeError):
+            self._listener.communicate(b"\n")
 
 
 def _connected(address: str | None, processors: int) -> tuple[Any, bool]:
