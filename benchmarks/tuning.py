@@ -1,16 +1,19 @@
 """Does `relook tune` find better settings than the default, from a bad start? `python -m benchmarks.tuning [DIR]`
 
-Searches in DIR (runs/benchmark-tuning unless said otherwise), goes on there after an interruption, and writes
-results/tuning.md, tuning.csv and tuning.png. Trials that were pruned are then trained to the end after all, to see
-whether any of them should have been spared, by this rule or by the usual one, the median of earlier trials.
+Carries out the searches below in DIR (runs/benchmark-tuning unless said otherwise), goes on there after an
+interruption, and writes results/tuning.md, tuning.csv and a picture of each. Trials that were pruned are then trained
+to the end after all, to see whether any of them should have been spared, by this rule or by the usual one, the median
+of earlier trials.
 """
 
 import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,26 +24,39 @@ from relook.experiments.search import Search, reopened
 from relook.experiments.tuning import PAUSE
 from relook.runs.reading import Run
 from relook.statistics import reports, tuning
-from relook.statistics.tuning import Trial, Tuned, judge
+from relook.statistics.tuning import DEFAULT, START, TUNED, Trial, Tuned, judge
 from relook.training import Arm, prepare
 from relook.workers import available_cores
 
 RESULTS = Path(__file__).parent / "results"
 COMMAND = (
-    "tune ppo --env Acrobot-v1 --steps 60000 --trials 40 --at-once 8 --seeds 3 --confirm-seeds 30 "
+    "relook tune ppo --env Acrobot-v1 --trials 40 --at-once 8 --seeds 3 --confirm-seeds 30 "
     "--learning-rate 1e-5 --gae-lambda 0.5 --discount 0.9 "
     "--space learning_rate=1e-5:1e-2:log discount=0.9:0.999 gae_lambda=0.5:1 clip=0.1:0.4 entropy_coefficient=0:0.05"
 )
+STUDIES = {
+    "60k-no-final": "--steps 60000 --finalists 1",
+    "60k": "--steps 60000",
+    "30k": "--steps 30000",
+}
+"""In the order in which they were made: the second has the trials of the first."""
 
 
 def main(words: list[str]) -> None:
-    out = Path(words[0]) if words else Path("runs/benchmark-tuning")
-    subprocess.run([sys.executable, "-m", "relook.cli", *COMMAND.split(), "--out", str(out)], check=True)
-    found, search = judge(out), reopened(out)
-    after_all = _to_the_end(found, search, out / "pruned-to-the-end")
-    _rows(found, after_all).write_csv(RESULTS / "tuning.csv")
-    shutil.copy(out / "search.png", RESULTS / "tuning.png")
-    (RESULTS / "tuning.md").write_text(_page(found, after_all), encoding="utf-8")
+    place = Path(words[0]) if words else Path("runs/benchmark-tuning")
+    place.mkdir(parents=True, exist_ok=True)
+    found: dict[str, tuple[Tuned, dict[int, float]]] = {}
+    for name, options in STUDIES.items():
+        out = place / name
+        subprocess.run(
+            [sys.executable, "-m", "relook.cli", *COMMAND.split()[1:], *options.split(), "--out", str(out)], check=True
+        )
+        own = judge(out)
+        found[name] = own, _to_the_end(own, reopened(out), out / "pruned-to-the-end")
+        shutil.copy(out / "search.png", RESULTS / f"tuning-{name}.png")
+    rows = [{"study": name, **row} for name, own in found.items() for row in _rows(*own)]
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(RESULTS / "tuning.csv")
+    (RESULTS / "tuning.md").write_text("\n".join(_page(found)) + "\n", encoding="utf-8")
 
 
 def _to_the_end(found: Tuned, search: Search, path: Path) -> dict[int, float]:
@@ -59,25 +75,25 @@ def _to_the_end(found: Tuned, search: Search, path: Path) -> dict[int, float]:
     return {trial.number: trial.score(found.worst) for trial in tuning.trials([Run(path)], [*search.space])}
 
 
-def _rows(found: Tuned, after_all: dict[int, float]) -> pl.DataFrame:
-    """A row for each seed of each trial, and for each seed of each arm of the confirmation."""
-    rows = [
-        {
-            "part": "search",
-            "arm": f"trial {trial.number}",
-            "sampler": trial.sampler,
-            "seed": int(found.record["first_seed"]) + place,
-            "pruned": trial.pruned,
-            **trial.values,
-            "steps": seed.made,
-            "return": seed.returns[-1],
-            "trial_to_the_end": after_all.get(trial.number),
-        }
-        for trial in found.trials
-        for place, seed in enumerate(trial.seeds)
-    ]
-    rows += [
-        {
+def _rows(found: Tuned, after_all: Mapping[int, float]) -> Iterator[dict[str, Any]]:
+    """A row for each seed of each trial, of each finalist, and of each arm of the confirmation."""
+    first, seeds = int(found.record["first_seed"]), int(found.record["seeds"])
+    for part, trials, since in (("search", found.trials, first), ("final", found.finalists, first + seeds)):
+        for trial in trials:
+            for place, seed in enumerate(trial.seeds):
+                yield {
+                    "part": part,
+                    "arm": f"trial {trial.number}",
+                    "sampler": trial.sampler,
+                    "seed": since + place,
+                    "pruned": trial.pruned,
+                    **trial.values,
+                    "steps": seed.made,
+                    "return": seed.returns[-1],
+                    "trial_to_the_end": after_all.get(trial.number) if part == "search" else None,
+                }
+    for agent, summary in zip(found.confirmed.agents, found.confirmed.agent_summaries, strict=True):
+        yield {
             "part": found.confirmed.path.name,
             "arm": agent.arm,
             "seed": agent.seed,
@@ -86,25 +102,28 @@ def _rows(found: Tuned, after_all: dict[int, float]) -> pl.DataFrame:
             "steps": summary["steps"],
             "return": summary["final_return"],
         }
-        for agent, summary in zip(found.confirmed.agents, found.confirmed.agent_summaries, strict=True)
-    ]
-    return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _page(found: Tuned, after_all: dict[int, float]) -> str:
-    page = reports.markdown(
-        [
-            "made by `python -m benchmarks.tuning`; every seed's score is in `tuning.csv`",
-            f"`relook {COMMAND}`",
-            *tuning.heading(found),
-        ],
-        [*tuning.tables(found), _pruning(found, after_all)],
-        "From a bad start: PPO on Acrobot-v1, tuned",
-    )
-    return page + "\n![Trials, confirmation, and scores against each hyper-parameter](tuning.png)\n"
+def _page(found: Mapping[str, tuple[Tuned, dict[int, float]]]) -> Iterator[str]:
+    yield "# From a bad start: PPO on Acrobot-v1, tuned\n"
+    yield "Made by `python -m benchmarks.tuning`; every seed's score is in `tuning.csv`. All searches:\n"
+    yield f"```\n{COMMAND.replace(' --learning', ' \\\n    --learning').replace(' --space', ' \\\n    --space')}\n```\n"
+    yield "None that was made is left out. In brackets 95 % intervals over seeds, Student's and Welch's.\n"
+    yield "| search | chosen by | confirmed | default | start | tuned − default |\n|---|---|---|---|---|---|"
+    for name, (own, _) in found.items():
+        by = f"{reports.number(own.chosen.score(own.worst))} on {len(own.chosen.seeds)} seeds"
+        arms = [
+            reports.with_interval(own.arms[arm].mean) if arm in own.arms else "–" for arm in (TUNED, DEFAULT, START)
+        ]
+        yield f"| `{STUDIES[name]}` | {by} | {' | '.join(arms)} | {reports.with_interval(own.gain(DEFAULT))} |"
+    for name, (own, after_all) in found.items():
+        tables = [*tuning.tables(own), _pruning(own, after_all)]
+        page = reports.markdown(tuning.heading(own), tables, f"`{STUDIES[name]}`")
+        yield "\n" + page.replace("\n## ", "\n### ").replace("# `", "## `", 1).strip() + "\n"
+        yield f"![Trials, confirmation, and scores against each hyper-parameter](tuning-{name}.png)"
 
 
-def _pruning(found: Tuned, after_all: dict[int, float]) -> reports.Table:
+def _pruning(found: Tuned, after_all: Mapping[int, float]) -> reports.Table:
     """What this rule and the median of earlier trials cut, and how the best of what they cut ends."""
     size = int(found.record["at_once"])
     ends = {trial.number: after_all.get(trial.number, trial.score(found.worst)) for trial in found.trials}

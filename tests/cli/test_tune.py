@@ -14,7 +14,8 @@ from relook.cli.tune import Form
 from relook.runs.reading import Run
 
 TINY = "--env CartPole-v1 --max-episode-steps 30 --envs 2 --horizon 64 --minibatch 64 --epochs 2 --hidden 8 --steps 640"
-TINY += " --trials 4 --at-once 4 --seeds 2 --confirm-seeds 3 --evaluate-episodes 1 --workers 1 --learning-rate 1e-5"
+TINY += " --trials 4 --at-once 4 --seeds 2 --finalists 2 --final-seeds 2 --confirm-seeds 3 --evaluate-episodes 1"
+TINY += " --workers 1 --learning-rate 1e-5"
 SPACE = ["--space", "learning_rate=1e-4:1e-2:log", "clip=0.1,0.2,0.3"]
 WORDS = ["tune", "ppo", *TINY.split(), *SPACE]
 
@@ -31,15 +32,19 @@ def test_the_command_plans_searches_confirms_and_reports(
     assert main([*words, "--plan"]) == 0
     said = printed(capsys)
     assert "8 agents in 1 units of work; about" in said
-    assert "4 trials of 2 seeds, 4 at a time, and 3 settings confirmed on 3 fresh seeds: 17 agents" in said
+    assert (
+        "4 trials of 2 seeds, 4 at a time, the best 2 on 2 more, and 3 settings confirmed on 3 fresh seeds: 21 agents"
+        in said
+    )
     assert not [*out.glob("*/units/*")]
     assert main(words) == 0
     said = printed(capsys)
     for part in (
         "ppo on CartPole-v1: 4 trials; 2 tuning seeds each, 10000 … 10001, 640 steps",
-        "optimism: the best trial, number",
+        "optimism: the chosen trial, number",
         "the default",
         "95 % interval of the difference",
+        "The final: the best trials on 2 further tuning seeds",
         "What each sampler found",
         "learning_rate 0.0001 … 0.01 (log)",
         f"relook compare {out / 'confirmed'}",

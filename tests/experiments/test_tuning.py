@@ -38,6 +38,8 @@ def search(**changed: Any) -> Search:
         "trials": 8,
         "at_once": 4,
         "seeds": 2,
+        "finalists": 2,
+        "final_seeds": 2,
         "confirm_seeds": 3,
         "evaluate_episodes": 1,
     }
@@ -233,7 +235,7 @@ def test_a_search_goes_on_where_it_was_killed(tmp_path: Path, third_is_behind: N
             break
         except KilledError:
             kills += 1
-    assert kills == 4, "trials, trials until the pause, those that go on, two units that confirm"
+    assert kills == 5, "trials, trials until the pause, those that go on, the final, two units that confirm"
     assert digests(parts) == digests(whole)
     assert said(parts) == said(whole)
     made = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.is_file()}
@@ -247,17 +249,22 @@ def _says_what_is_so(found: Any, asked: Search) -> None:
     assert [t.pruned for t in found.trials] == [False] * 6 + [True, False]
     assert {len(t.seeds) for t in found.trials} == {2}
     assert [seed.made for seed in found.trials[6].seeds] == [256, 256]
-    assert found.steps == (7 * 2 * 640 + 2 * 256, 2 * 384)
+    assert found.steps == (7 * 2 * 640 + 2 * 256 + 2 * 2 * 640, 2 * 384)
     agents = [agent for run in batches(found.path) for agent in run.agents]
     assert {agent.seed for agent in agents} == {10_000, 10_001}
     assert {agent.seed for agent in found.confirmed.agents} == {0, 1, 2}
-    best = max((t for t in found.trials if not t.pruned), key=lambda t: np.mean([s.returns[-1] for s in t.seeds]))
-    assert found.best.number == best.number
+    last = Run(found.path / "final")
+    assert {agent.seed for agent in last.agents} == {10_002, 10_003}
+    ends = {t.number: np.mean([s.returns[-1] for s in t.seeds]) for t in found.trials if not t.pruned}
+    finalists = sorted(ends, key=lambda number: -ends[number])[:2]
+    assert {agent.arm for agent in last.agents} == {f"trial {number}" for number in finalists}
+    of_final = {t.number: np.mean([s.returns[-1] for s in t.seeds]) for t in found.finalists}
+    assert found.chosen.number == max(of_final, key=lambda number: of_final[number])
     tuned, default, start = (found.arms[name].hyperparameters for name in ("tuned", "default", "start"))
-    assert {name: tuned[name] for name in asked.space} == dict(best.values)
+    assert {name: tuned[name] for name in asked.space} == dict(found.chosen.values)
     assert (tuned["hidden"], default["hidden"], start["hidden"]) == ([8], [64, 64], [8])
     assert (default["learning_rate"], start["learning_rate"]) == (1e-3, 1e-5)
-    assert found.optimism == found.best.score(found.worst) - found.arms["tuned"].scores.mean()
+    assert found.optimism == found.chosen.score(found.worst) - found.arms["tuned"].scores.mean()
 
 
 def test_agents_of_trials_are_one_population(tmp_path: Path) -> None:
@@ -308,7 +315,7 @@ def test_what_fails_is_a_trial_with_the_worst_score(tmp_path: Path) -> None:
     found = carry_out(asked, tmp_path / "s", Fails([1]))
     assert {f"trial {t.number}" for t in found.trials if t.failed} == lost
     assert all(t.score(found.worst) == found.worst for t in found.trials if t.failed)
-    assert found.best.failed == 0
+    assert found.chosen.failed == 0
     assert f"note: a seed that failed scores {number(found.worst)}, the worst that was seen" in judged.heading(found)
     with pytest.raises(RelookError, match=r"2 of 2 units of work failed .*MemoryError: none left"):
         carry_out(asked, tmp_path / "t", Fails([0, 1]))
@@ -324,6 +331,7 @@ def test_from_python(tmp_path: Path) -> None:
             trials=2,
             at_once=2,
             seeds=1,
+            finalists=1,
             confirm_seeds=2,
             evaluate_episodes=1,
             out=tmp_path / "s",
@@ -333,5 +341,5 @@ def test_from_python(tmp_path: Path) -> None:
 
     found = again(units=3)
     assert len(found.trials) == 2
-    assert [*found.arms] == ["tuned", "default", *([START] if found.best.sampler != START else [])]
+    assert [*found.arms] == ["tuned", "default", *([START] if found.chosen.sampler != START else [])]
     assert again(units=0).optimism == found.optimism

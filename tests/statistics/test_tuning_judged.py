@@ -64,7 +64,7 @@ def tuned(run: Run, **changed: Any) -> Tuned:
         name: Arm(name, BEST | {"clip": clip}, mean + 5 * rng.standard_normal(10), 0)
         for name, mean, clip in (("tuned", 80, 0.2), ("default", 60, 0.3), ("start", 10, 0.1))
     }
-    own = Tuned(Path("search"), RECORD, "CartPole-v1", found, -5.0, arms, run, 12.0, (6400, 1600))
+    own = Tuned(Path("search"), RECORD, "CartPole-v1", found, [], -5.0, arms, run, 12.0, (6400, 1600))
     return replace(own, **changed)
 
 
@@ -85,8 +85,27 @@ def test_a_trials_score_is_its_last_evaluation_and_a_seed_that_failed_scores_the
 def test_the_best_trial_was_trained_to_the_end(tiny_run: Run) -> None:
     found = tuned(tiny_run)
     assert [trial.number for trial in found.ranked] == [1, 3, 0]
-    assert found.best.score(found.worst) == 90
+    assert found.chosen.score(found.worst) == 90
     assert found.optimism == pytest.approx(90 - found.arms["tuned"].scores.mean())
+
+
+def test_the_final_chooses_by_its_own_seeds(tiny_run: Run) -> None:
+    lucky, steady = tuned(tiny_run).trials[1], tuned(tiny_run).trials[3]
+    finalists = [
+        replace(lucky, seeds=trial(1, [0, 9.0], [0, 11]).seeds),
+        replace(steady, seeds=trial(3, [0, 30.0]).seeds),
+    ]
+    found = tuned(tiny_run, finalists=finalists)
+    assert found.chosen.number == 3
+    assert found.optimism == pytest.approx(30 - found.arms["tuned"].scores.mean())
+    page = markdown(heading(found), [*tables(found)])
+    for said in (
+        "the chosen trial, number 3, scored 30.00 on the 1 seeds that chose it",
+        "| 3 | 17.50 | 30.00 | 30.00 |",
+        "| 1 | 90.00 | 10.00 | 9.000 |",
+    ):
+        assert said in page, said
+    assert "stalk: on the 1 seeds of the final" in texts(picture(found))
 
 
 def arms(tuned_at: float, default_at: float, spread: float = 1.0, seeds: int = 10) -> dict[str, Arm]:
@@ -113,7 +132,7 @@ def test_a_verdict_is_as_strong_as_its_interval(tiny_run: Run, own: dict[str, Ar
 
 def test_it_says_when_nothing_was_better_than_the_start(tiny_run: Run) -> None:
     found = tuned(tiny_run, trials=[trial(0, [0.0, 100], sampler=START), trial(1, [0.0, 1])], arms=arms(80, 60))
-    assert "note: no trial scored above the one that the search started from" in verdicts(found)
+    assert "note: the search chose what it started from" in verdicts(found)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +171,7 @@ def test_the_report_says_everything(tiny_run: Run) -> None:
     ):
         assert said in page, said
     content = as_json(found)
-    assert content["best"] == 1
+    assert content["chosen"] == 1
     assert content["trials"][2]["pruned"] is True
     assert content["gains"]["default"]["low"] > 0
 

@@ -47,6 +47,11 @@ class Form(grid.Form):
     """Stop trials that are clearly behind, and not rising, after 40 % of the steps."""
     failed_score: Annotated[float | None, tyro.conf.arg(metavar="SCORE")] = None
     """What a seed scores that crashed or diverged: the worst evaluation of all trials unless said otherwise."""
+    finalists: Annotated[int, tyro.conf.arg(metavar="K")] = 4
+    """So many of the best trials are trained on further tuning seeds, and the best of them there is chosen; with 1 the
+    best trial is chosen as it is."""
+    final_seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
+    """Further tuning seeds of each finalist."""
     confirm_seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """Fresh seeds on which the best setting, the start and the default are trained in the end."""
     json: bool = False
@@ -114,6 +119,8 @@ def _search(name: str, form: Any) -> "Search":
         form.random,
         form.prune,
         form.failed_score,
+        form.finalists,
+        form.final_seeds,
         form.confirm_seeds,
         form.evaluate_episodes,
         form.checkpoint_every,
@@ -144,12 +151,14 @@ def _print_plan(search: "Search", first: Run, estimate: "Estimate", out: Path) -
     """What the first batch costs by measurement, and the whole search if all cost as much and none is pruned."""
     grid.print_plan([first], estimate, out)
     arms = 3 if search.starting != search.default else 2
-    agents = search.trials * search.seeds + arms * search.confirm_seeds
+    finalists = min(search.finalists, search.trials) if search.finalists > 1 else 0
+    agents = search.trials * search.seeds + finalists * search.final_seeds + arms * search.confirm_seeds
     whole = estimate.seconds * agents / len(first.agents)
+    further = f"the best {finalists} on {search.final_seeds} more, " if finalists else ""
     Console().print(
-        f"in all {search.trials} trials of {search.seeds} seeds, {search.at_once} at a time, and {arms} settings "
-        f"confirmed on {search.confirm_seeds} fresh seeds: {agents} agents, about {grid.duration(whole)} if none is "
-        f"pruned, {grid.size(estimate.disk * agents / len(first.agents))} on the disk",
+        f"in all {search.trials} trials of {search.seeds} seeds, {search.at_once} at a time, {further}and {arms} "
+        f"settings confirmed on {search.confirm_seeds} fresh seeds: {agents} agents, about {grid.duration(whole)} if "
+        f"none is pruned, {grid.size(estimate.disk * agents / len(first.agents))} on the disk",
         highlight=False,
     )
 
@@ -172,9 +181,9 @@ def _telling(console: Console) -> Any:
 
     def tell(tried: "Sequence[Trial]", worst: float) -> None:
         from relook.statistics.reports import number
-        from relook.statistics.tuning import said
+        from relook.statistics.tuning import ranked, said
 
-        best = max((trial for trial in tried if not trial.pruned), key=lambda trial: trial.score(worst))
+        best = ranked(tried, worst)[0]
         console.print(
             f"{len(tried)} trials, {sum(trial.pruned for trial in tried)} pruned; best so far trial {best.number} "
             f"({best.sampler}): {number(best.score(worst))} with {said(best.values)}",

@@ -49,6 +49,11 @@ class Search:
     prune: bool = True
     failed_score: float | None = None
     """What a seed scores that crashed or diverged; None: the worst evaluation of all trials."""
+    finalists: int = 4
+    """So many of the best trials are trained on further tuning seeds, and the best of them there is chosen; with 1 the
+    best trial is chosen as it is."""
+    final_seeds: int = 10
+    """Of each finalist."""
     confirm_seeds: int = 10
     """Fresh seeds on which the best setting, the start and the default are trained in the end."""
     evaluate_episodes: int = 10
@@ -64,6 +69,8 @@ class Search:
             ("trials", 1),
             ("at_once", 1),
             ("seeds", 1),
+            ("finalists", 1),
+            ("final_seeds", 1),
             ("confirm_seeds", 2),
             ("evaluate_episodes", 1),
         ):
@@ -178,6 +185,8 @@ COUNTS = (
     "at_once",
     "seeds",
     "first_seed",
+    "finalists",
+    "final_seeds",
     "confirm_seeds",
     "evaluate_episodes",
     "checkpoint_every",

@@ -37,6 +37,7 @@ from relook.runs.unit import EVALUATIONS
 from relook.statistics.aggregates import Array
 from relook.statistics.tuning import (
     DEFAULT,
+    FINAL,
     RANDOM,
     START,
     TPE,
@@ -45,7 +46,9 @@ from relook.statistics.tuning import (
     Tuned,
     batches,
     confirmations,
+    final,
     judge,
+    ranked,
     record_of,
     trials,
     worst_score,
@@ -126,18 +129,13 @@ def _tell(study: Any, search: Search, tried: Sequence[Trial]) -> None:
     distributions = {name: dimension.distribution() for name, dimension in search.space.items()}
     worst = worst_score(tried, search.failed_score)
     for trial in tried:
-        values = {name: _typed(search, name, trial.values[name]) for name in search.space}
+        values = _values(search, trial)
         if not all(values[name] in dimension for name, dimension in search.space.items()):
             continue  # a start outside the space
         params = {name: search.space[name].told(value) for name, value in values.items()}
         score = trial.score(worst)
         how = {"state": TrialState.PRUNED, "intermediate_values": {1: score}} if trial.pruned else {"value": score}
         study.add_trial(create_trial(params=params, distributions=distributions, **how))
-
-
-def _typed(search: Search, name: str, value: Any) -> Any:
-    """A hyper-parameter's value as a run's record holds it, in its own type."""
-    return values_of(search.algorithm, {name: value})[name]
 
 
 def _ask(study: Any, search: Search, seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -278,11 +276,37 @@ def carry_out(
             run = _train(_pruned(search, run, _tried(search, out)), spec, out, engine, watching)
         tried = _tried(search, out)
         told(tried, worst_score(tried, search.failed_score))
+    if not confirmations(out) and (last := _final(search, out, engine)) is not None:
+        _train(last, spec, out, engine, watching)
     for run in confirmations(out):
         check_ended([_train(run, spec, out, engine, watching)], out)
     if (new := _confirmation(search, out, confirm_seeds, engine)) is not None:
         check_ended([_train(new, spec, out, engine, watching)], out)
     return judge(out)
+
+
+def _final(search: Search, out: Path, engine: Engine) -> Run | None:
+    """The best trials on seeds that did not choose them, so that luck on a few seeds is not all that counts.
+
+    None for a search that chooses its best trial as it is.
+    """
+    if min(search.finalists, search.trials) == 1:
+        return None
+    if (there := final(out)) is not None:
+        return there
+    tried = _tried(search, out)
+    best = ranked(tried, worst_score(tried, search.failed_score))[: search.finalists]
+    first = search.first_seed + search.seeds
+    seeds = range(first, first + search.final_seeds)
+    arms = [Arm(f"trial {trial.number}", {**search.start, **_values(search, trial)}, seeds) for trial in best]
+    study = {"samplers": {f"trial {trial.number}": trial.sampler for trial in best}}
+    shutil.rmtree(out / FINAL, ignore_errors=True)  # begun, and killed before it was a run
+    return prepare(replace(search.request(arms, study), out=out / FINAL), engine.workers, here=engine.here)
+
+
+def _values(search: Search, trial: Trial) -> dict[str, Any]:
+    """What a trial's record holds, in the types of the hyper-parameters."""
+    return values_of(search.algorithm, dict(trial.values))
 
 
 def _confirmation(search: Search, out: Path, seeds: int | None, engine: Engine) -> Run | None:
@@ -300,11 +324,10 @@ def _confirmation(search: Search, out: Path, seeds: int | None, engine: Engine) 
             f"expected from 2 to {TUNING_SEEDS - first:,} seeds for a confirmation, as those from {TUNING_SEEDS:,} on "
             f"are for tuning; found {wanted}"
         )
-    tried = _tried(search, out)
-    worst = worst_score(tried, search.failed_score)
-    best = max((trial for trial in tried if not trial.pruned), key=lambda trial: trial.score(worst))
-    values = {name: _typed(search, name, best.values[name]) for name in search.space}
-    arms = {TUNED: {**search.starting, **values}}
+    tried, last = _tried(search, out), final(out)
+    finalists = trials([] if last is None else [last], [*search.space])
+    best = ranked(finalists or tried, worst_score([*tried, *finalists], search.failed_score))[0]
+    arms = {TUNED: {**search.starting, **_values(search, best)}}
     for name, setting in ((DEFAULT, search.default), (START, search.starting)):
         if setting not in arms.values():
             arms[name] = setting
@@ -329,6 +352,8 @@ def tune(
     random: float = 0.5,
     prune: bool = True,
     failed_score: float | None = None,
+    finalists: int = 4,
+    final_seeds: int = 10,
     confirm_seeds: int = 10,
     preset: str | None = None,
     evaluate_episodes: int = 10,
@@ -357,6 +382,8 @@ def tune(
         random,
         prune,
         failed_score,
+        finalists,
+        final_seeds,
         confirm_seeds,
         evaluate_episodes,
         checkpoint_every,

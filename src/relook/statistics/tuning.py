@@ -23,6 +23,8 @@ from relook.statistics.scores import FAILED, of_run, score
 from relook.statistics.significance import mean_difference
 
 KIND = "search"
+FINAL = "final"
+"""The directory of the run in which the best trials are trained on further tuning seeds."""
 START, RANDOM, TPE = "start", "random", "TPE"
 """Where a trial's setting comes from."""
 TUNED, DEFAULT = "tuned", "default"
@@ -79,6 +81,11 @@ class Trial:
 def batches(path: Path) -> list[Run]:
     """The runs in which a search has tried its settings so far."""
     return [Run(record.parent) for record in sorted(path.glob("trials-*/run.json"))]
+
+
+def final(path: Path) -> Run | None:
+    """The run in which the best trials were trained on further seeds; None if there is none."""
+    return Run(path / FINAL) if (path / FINAL / "run.json").is_file() else None
 
 
 def confirmations(path: Path) -> list[Run]:
@@ -140,6 +147,11 @@ def worst_score(tried: Sequence[Trial], declared: float | None) -> float:
     return min(seen)
 
 
+def ranked(tried: Sequence[Trial], worst: float) -> list[Trial]:
+    """The trials that were trained to the end, the best first."""
+    return sorted((trial for trial in tried if not trial.pruned), key=lambda trial: -trial.score(worst))
+
+
 @dataclass(frozen=True)
 class Arm:
     """A setting on fresh seeds."""
@@ -168,6 +180,8 @@ class Tuned:
     """What was asked for."""
     task: str
     trials: Sequence[Trial]
+    finalists: Sequence[Trial]
+    """The best of them, on further seeds, by which one was chosen; none if the best one was chosen as it was."""
     worst: float
     """What failed seeds score."""
     arms: Mapping[str, Arm]
@@ -175,7 +189,7 @@ class Tuned:
     seconds: float
     """Of all units of work, added up."""
     steps: tuple[int, int]
-    """Of all agents in all trials, and how many more they would have made without pruning."""
+    """Of all agents in all trials and the final, and how many more they would have made without pruning."""
 
     @property
     def space(self) -> Mapping[str, Mapping[str, Any]]:
@@ -184,17 +198,17 @@ class Tuned:
     @cached_property
     def ranked(self) -> list[Trial]:
         """The trials that were trained to the end, the best first."""
-        whole = [trial for trial in self.trials if not trial.pruned]
-        return sorted(whole, key=lambda trial: -trial.score(self.worst))
+        return ranked(self.trials, self.worst)
 
-    @property
-    def best(self) -> Trial:
-        return self.ranked[0]
+    @cached_property
+    def chosen(self) -> Trial:
+        """The best trial, as it did on the seeds by which it was chosen: of the final, if there was one."""
+        return ranked(self.finalists or self.trials, self.worst)[0]
 
     @property
     def optimism(self) -> float:
-        """By how much the best trial's score on the seeds that chose it lies above its mean on fresh seeds."""
-        return self.best.score(self.worst) - self.arms[TUNED].mean.value
+        """By how much the chosen setting's score on the seeds that chose it lies above its mean on fresh seeds."""
+        return self.chosen.score(self.worst) - self.arms[TUNED].mean.value
 
     def gain(self, other: str) -> Estimate:
         """Tuned - another arm, with Welch's 95 % interval."""
@@ -207,16 +221,16 @@ class Tuned:
         return [
             (name, side)
             for name, dimension in self.space.items()
-            if (side := _edge(dimension, self.best.values[name])) is not None
+            if (side := _edge(dimension, self.chosen.values[name])) is not None
         ]
 
 
 def judge(path: Path) -> Tuned:
     """What came of the search in a directory. Raises `RelookError` for one that is damaged or has not ended."""
     record = record_of(path)
-    runs, confirmed = batches(path), confirmations(path)
+    runs, last, confirmed = batches(path), final(path), confirmations(path)
     names = [*record["space"]]
-    tried = trials(runs, names)
+    tried, finalists = trials(runs, names), trials([] if last is None else [last], names)
     if not confirmed or len(tried) < int(record["trials"]):
         raise RelookError(f"expected a search that has ended; {path} goes on with: relook tune {path}")
     declared = record["failed_score"]
@@ -226,20 +240,21 @@ def judge(path: Path) -> Tuned:
         arms.setdefault(str(agent.arm), []).append(own)
     if TUNED not in arms:
         raise RelookError(f"expected the tuned setting in {confirmed[-1].path}; found {', '.join(arms)}")
-    made = sum(seed.made for trial in tried for seed in trial.seeds)
+    made = sum(seed.made for trial in [*tried, *finalists] for seed in trial.seeds)
     spared = sum(int(record["steps"]) - seed.made for trial in tried if trial.pruned for seed in trial.seeds)
     return Tuned(
         path,
         record,
         task_name(confirmed[-1]),
         tried,
-        worst_score(tried, declared),
+        finalists,
+        worst_score([*tried, *finalists], declared),
         {
             name: Arm(name, rows[0][2], np.array([row[0] for row in rows]), sum(row[1] for row in rows))
             for name, rows in arms.items()
         },
         confirmed[-1],
-        sum(_seconds(run) for run in [*runs, *confirmed]),
+        sum(_seconds(run) for run in [*runs, *([last] if last else []), *confirmed]),
         (made, spared),
     )
 
@@ -280,7 +295,7 @@ def _edge(dimension: Mapping[str, Any], value: Any) -> Literal["lower", "upper"]
 
 def heading(found: Tuned) -> list[str]:
     """What was tried and at what cost, and what came of it."""
-    record, seeds = found.record, found.best.seeds
+    record, seeds = found.record, found.trials[0].seeds
     counts = {
         "pruned": sum(trial.pruned for trial in found.trials),
         "with a seed that failed": sum(trial.failed > 0 for trial in found.trials),
@@ -303,16 +318,17 @@ def heading(found: Tuned) -> list[str]:
 
 def verdicts(found: Tuned) -> list[str]:
     """The sentences that the search was made for."""
-    tuned, best = found.arms[TUNED], found.best
+    tuned, best = found.arms[TUNED], found.chosen
     lines = [
-        f"optimism: the best trial, number {best.number}, scored {number(best.score(found.worst))} on the seeds that "
-        f"chose it and {with_interval(tuned.mean)} on {len(tuned.scores)} fresh ones: a gap of {number(found.optimism)}"
+        f"optimism: the chosen trial, number {best.number}, scored {number(best.score(found.worst))} on the "
+        f"{len(best.seeds)} seeds that chose it and {with_interval(tuned.mean)} on {len(tuned.scores)} fresh ones: a "
+        f"gap of {number(found.optimism)}"
     ]
     for other in (DEFAULT, START):
         if other in found.arms:
             lines.append(_verdict(f"the {other}", found.gain(other)))
         elif other == START and best.sampler == START:
-            lines.append("note: no trial scored above the one that the search started from")
+            lines.append("note: the search chose what it started from")
     if DEFAULT not in found.arms:
         lines.append("note: the tuned setting is the default one")
     for name, side in found.edges:
@@ -350,6 +366,13 @@ def tables(found: Tuned) -> Iterator[Table]:
         [_row(found, trial) for trial in [*best, *([found.trials[0]] if found.trials[0] not in best else [])]],
         "on the seeds that chose them, where the best of many scores too high",
     )
+    if found.finalists:
+        yield Table(
+            f"The final: the best trials on {len(found.chosen.seeds)} further tuning seeds",
+            ["trial", "score before", "score", "worst seed"],
+            [_finalist(found, trial) for trial in ranked(found.finalists, found.worst)],
+            "the first is chosen",
+        )
     yield Table(
         "What each sampler found",
         ["sampler", "trials", "best", "median", "pruned", "failed seeds"],
@@ -383,9 +406,18 @@ def tables(found: Tuned) -> Iterator[Table]:
 
 
 def _row(found: Tuned, trial: Trial) -> list[str]:
-    ends = [found.worst if seed.failed else float(seed.returns[-1]) for seed in trial.seeds]
-    scores = [number(trial.score(found.worst)), number(min(ends))]
-    return [str(trial.number), trial.sampler, *scores, said(trial.values)]
+    return [str(trial.number), trial.sampler, *_scores(trial, found.worst), said(trial.values)]
+
+
+def _finalist(found: Tuned, trial: Trial) -> list[str]:
+    before = next(other for other in found.trials if other.number == trial.number)
+    return [str(trial.number), number(before.score(found.worst)), *_scores(trial, found.worst)]
+
+
+def _scores(trial: Trial, worst: float) -> list[str]:
+    """Of all its seeds and of the worst one."""
+    ends = [worst if seed.failed else float(seed.returns[-1]) for seed in trial.seeds]
+    return [number(trial.score(worst)), number(min(ends))]
 
 
 def _searched(found: Tuned, name: str) -> str:
@@ -423,20 +455,10 @@ def as_json(found: Tuned) -> dict[str, Any]:
         "search": found.record,
         "task": found.task,
         "failed_seeds_score": found.worst,
-        "trials": [
-            {
-                "trial": trial.number,
-                "sampler": trial.sampler,
-                "values": trial.values,
-                "score": trial.score(found.worst),
-                "pruned": trial.pruned,
-                "failed": trial.failed,
-                "returns": [list(seed.returns) for seed in trial.seeds],
-            }
-            for trial in found.trials
-        ],
-        "best": found.best.number,
-        "tuning_score": found.best.score(found.worst),
+        "trials": [_trial_json(trial, found.worst) for trial in found.trials],
+        "final": [_trial_json(trial, found.worst) for trial in found.finalists],
+        "chosen": found.chosen.number,
+        "tuning_score": found.chosen.score(found.worst),
         "optimism": found.optimism,
         "confirmed": {
             name: {
@@ -454,6 +476,18 @@ def as_json(found: Tuned) -> dict[str, Any]:
         "seconds": found.seconds,
     }
     return dict(plain(content))
+
+
+def _trial_json(trial: Trial, worst: float) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "sampler": trial.sampler,
+        "values": trial.values,
+        "score": trial.score(worst),
+        "pruned": trial.pruned,
+        "failed": trial.failed,
+        "returns": [list(seed.returns) for seed in trial.seeds],
+    }
 
 
 def _ends(estimate: Estimate) -> dict[str, float]:

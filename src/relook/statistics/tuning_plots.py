@@ -42,13 +42,14 @@ def picture(found: Tuned) -> Figure:
         at.spines[["top", "right"]].set_visible(False)
         at.tick_params(labelsize=9)
         at.yaxis.set_major_formatter(FuncFormatter(short))
-    values = [trial.score(found.worst) for trial in found.trials]
+    values = [trial.score(found.worst) for trial in [*found.trials, *found.finalists]]
     frame(order, np.concatenate([values, *(arm.scores for arm in found.arms.values())]), share=0.12)
     left_out = len(found.space) - len(names)
-    note = f"filled: mean of {len(found.best.seeds)} tuning seeds at the last evaluation"
+    note = f"filled: mean of {len(found.trials[0].seeds)} tuning seeds at the last evaluation"
     note += "; small and open: pruned, as far as it came" if any(trial.pruned for trial in found.trials) else ""
     note += "; ×: a seed failed" if any(trial.failed for trial in found.trials) else ""
-    note += "; ring: the best trial; dotted: ends of a range. Right: fresh seeds as dots, mean and 95 % interval"
+    note += f"; stalk: on the {len(found.chosen.seeds)} seeds of the final" if found.finalists else ""
+    note += "; ring: the chosen trial; dotted: ends of a range. Right: fresh seeds as dots, mean and 95 % interval"
     note += f"; {left_out} more hyper-parameters are not drawn" if left_out else ""
     finish(figure, f"Tuning {found.record['algorithm']} on {found.task}", _legend(found), note)
     return figure
@@ -65,7 +66,7 @@ def _mark(at: Axes, found: Tuned, x: float, trial: Trial) -> None:
         at.plot(x, y, **looks, markersize=6, markeredgewidth=0, alpha=0.85)
     if trial.failed:
         at.plot(x, y, "x", color="#000000", markersize=8, markeredgewidth=1.2)
-    if trial is found.best:
+    if trial.number == found.chosen.number:
         at.plot(x, y, "o", color="#000000", markersize=12, markerfacecolor="none", markeredgewidth=1.4)
 
 
@@ -78,6 +79,11 @@ def _order(at: Axes, found: Tuned) -> None:
     at.step(*zip(*so_far, strict=True), where="post", color=GREY, linewidth=1, zorder=1)
     for trial in found.trials:
         _mark(at, found, trial.number, trial)
+    before = {trial.number: trial.score(found.worst) for trial in found.trials}
+    for trial in found.finalists:
+        y = trial.score(found.worst)
+        at.plot([trial.number] * 2, [before[trial.number], y], color="#000000", linewidth=1, zorder=1)
+        at.plot(trial.number, y, "_", color="#000000", markersize=9, markeredgewidth=1.6)
     at.set_title("Trials, on the seeds that choose", loc="left", fontsize=10)
     at.set_xlabel("trial", fontsize=9)
     at.set_ylabel("return (reward)", fontsize=9)
@@ -100,7 +106,7 @@ def _confirmed(at: Axes, found: Tuned) -> None:
             capsize=5,
             linewidth=1.6,
         )
-    at.axhline(found.best.score(found.worst), color="#000000", linewidth=0.8, linestyle=":")
+    at.axhline(found.chosen.score(found.worst), color="#000000", linewidth=0.8, linestyle=":")
     at.set_title("Confirmed", loc="left", fontsize=10)
     at.set_xticks(range(len(arms)), [arm.name for arm in arms])
     at.set_xlim(-0.6, len(arms) - 0.4)
@@ -143,5 +149,5 @@ def _legend(found: Tuned) -> list[tuple[Line2D, str]]:
     there = {trial.sampler for trial in found.trials}
     entries = [(dot(*LOOKS[sampler]), sampler) for sampler in LOOKS if sampler in there]
     entries.append((Line2D([], [], color=GREY, linewidth=1), "best so far"))
-    entries.append((Line2D([], [], color="#000000", linewidth=0.8, linestyle=":"), "best trial's score"))
+    entries.append((Line2D([], [], color="#000000", linewidth=0.8, linestyle=":"), "score that chose"))
     return entries
