@@ -107,7 +107,9 @@ def _rows(found: Tuned, after_all: Mapping[int, float]) -> Iterator[dict[str, An
 def _page(found: Mapping[str, tuple[Tuned, dict[int, float]]]) -> Iterator[str]:
     yield "# From a bad start: PPO on Acrobot-v1, tuned\n"
     yield "Made by `python -m benchmarks.tuning`; every seed's score is in `tuning.csv`. All searches:\n"
-    yield f"```\n{COMMAND.replace(' --learning', ' \\\n    --learning').replace(' --space', ' \\\n    --space')}\n```\n"
+    yield "```"
+    yield COMMAND.replace(" --learning", " \\\n    --learning").replace(" --space", " \\\n    --space")
+    yield "```\n"
     yield "None that was made is left out. In brackets 95 % intervals over seeds, Student's and Welch's.\n"
     yield "| search | chosen by | confirmed | default | start | tuned − default |\n|---|---|---|---|---|---|"
     for name, (own, _) in found.items():
