@@ -8,6 +8,7 @@ before with the same command; `page` makes the page anew and trains nothing. A t
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,16 +83,22 @@ def found(table: Path = TABLE) -> Ablation:
 def page(table: Path = TABLE) -> str:
     """The whole page."""
     ablation = found(table)
-    lines = [INTRODUCTION, *conclusions(ablation), ""]
+    lines = [INTRODUCTION]
+    for line in conclusions(ablation):
+        lines += textwrap.wrap(line, 120, subsequent_indent="  ", break_on_hyphens=False)
+    lines.append("")
     lines += ["![What each part of PPO is worth](../images/ppo-parts.png)", "", *matrix(ablation), ""]
+    drawn = ", ".join(f"[{task}](../images/ppo-parts-{task}.png)" for task in ablation.among.tasks)
+    lines += [f"Learning curves without each part: {drawn}.", ""]
     lines += ["## Every figure", "", *(f"- {line}" for line in heading(ablation)), ""]
     for shown in tables(ablation):
         lines += [f"### {shown.title}", "", f"| {' | '.join(shown.columns)} |", "|" + "---|" * len(shown.columns)]
         lines += [f"| {' | '.join(row)} |" for row in shown.rows]
         lines += ["", *([shown.note, ""] if shown.note else [])]
     lines += ["## How it was made", "", "```"]
-    lines += [command(task, f"runs/ablation-{task}") for task in TASKS]
-    names = " ".join(f"{task}=runs/ablation-{task}" for task in TASKS)
+    tasks = ablation.among.tasks
+    lines += [command(task, f"runs/ablation-{task}") for task in tasks]
+    names = " ".join(f"{task}=runs/ablation-{task}" for task in tasks)
     lines += [f"python -m benchmarks.ablation {names}", "```", ""]
     lines += ["Every evaluation of every seed: [ablation.csv](../../benchmarks/results/ablation.csv).", ""]
     return "\n".join(lines)
@@ -112,6 +119,8 @@ def conclusions(ablation: Ablation) -> Iterator[str]:
     if depend:
         yield f"- **Worth something else alone than among the others**: {', '.join(depend)}."
     yield "- Everything else is undecided with so many seeds, which is not the same as unimportant."
+    if missing := [task for task in TASKS if task not in ablation.among.tasks]:
+        yield f"- Not carried out yet: {', '.join(missing)}."
 
 
 def matrix(ablation: Ablation) -> Iterator[str]:
