@@ -86,7 +86,7 @@ def train(workers: list[str]) -> None:
     for piece in PIECES:
         subprocess.run([sys.executable, "-m", "relook.cli", *piece.command(), *workers], check=True)
     rows = [row for piece in PIECES for run in opened(piece.out) for row in finals(run, piece.family)]
-    pl.DataFrame(rows).write_csv(SCORES)
+    pl.DataFrame(rows, infer_schema_length=None).write_csv(SCORES)
 
 
 def finals(run: Run, family: str) -> Iterator[dict[str, object]]:
