@@ -38,6 +38,11 @@ bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-
 	$(BIN)/python -m benchmarks.kills
 	$(BIN)/python -m benchmarks.surviving
 	$(BIN)/python -m benchmarks.statistics
+	$(BIN)/python -m benchmarks.grid_kills
+	$(BIN)/python -m benchmarks.scheduling
+	$(BIN)/python -m benchmarks.tuning
+	$(BIN)/python -m benchmarks.ablation
+	$(BIN)/python -m benchmarks.sensitivity train
 
 clean:                ## remove the environment and caches; runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
