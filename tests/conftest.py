@@ -19,6 +19,8 @@ from relook.runs.reading import Run
 from relook.training import Request, prepare, work
 from relook.workers import Task
 
+engine._keep_to_ourselves()  # Ray reads it when it is imported, by whichever test comes first
+
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
 TINY += " --checkpoint-every 128"
 
