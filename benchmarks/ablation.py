@@ -17,7 +17,7 @@ import polars as pl
 from relook.algorithms import algorithm
 from relook.runs.files import read_json
 from relook.runs.reading import GRID, opened
-from relook.statistics.ablation import Ablation, Part, heading, judged, tables
+from relook.statistics.ablation import Judged, Part, heading, judged, tables
 from relook.statistics.ablation_plots import pictures
 from relook.statistics.comparison import Rules
 from relook.statistics.plots import save
@@ -76,7 +76,7 @@ def keep(task: str, out: Path) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def found(table: Path = TABLE) -> Ablation:
+def found(table: Path = TABLE) -> Judged:
     return judged("ppo", algorithm("ppo").components, of_table(table), Rules(delta=DELTA))
 
 
@@ -104,7 +104,7 @@ def page(table: Path = TABLE) -> str:
     return "\n".join(lines)
 
 
-def conclusions(ablation: Ablation) -> Iterator[str]:
+def conclusions(ablation: Judged) -> Iterator[str]:
     """What the verdicts say, in words."""
     for worth, words in (("needed", "Needed"), ("harmful", "Harmful"), ("no effect", "Without an effect beyond δ")):
         for task, parts in ablation.scopes.items():
@@ -123,7 +123,7 @@ def conclusions(ablation: Ablation) -> Iterator[str]:
         yield f"- Not carried out yet: {', '.join(missing)}."
 
 
-def matrix(ablation: Ablation) -> Iterator[str]:
+def matrix(ablation: Judged) -> Iterator[str]:
     """Parts against tasks."""
     scopes = ablation.scopes
     yield f"| full − without | {' | '.join(task or 'all tasks' for task in scopes)} |"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relook import __version__
+from relook import __version__, workers
 from relook.envs import EnvironmentSpec
 from relook.runs.reading import Run
 from relook.training import Request, prepare
@@ -28,12 +28,12 @@ def unit(out: Path, spec: EnvironmentSpec, steps: int) -> Run:
 
 
 def test_a_worker_does_what_the_command_line_does(nursery: Nursery, tmp_path: Path) -> None:
-    workers = [nursery.start(words, tmp_path / words[0]) for words in (["--version"], ["nothing"], ["work", "x"])]
-    assert [worker.wait() for worker in workers] == [0, 2, 2]
+    started = [nursery.start(words, tmp_path / words[0]) for words in (["--version"], ["nothing"], ["work", "x"])]
+    assert [worker.wait() for worker in started] == [0, 2, 2]
     assert (tmp_path / "--version").read_text() == f"relook {__version__}\n"
     assert "expected a verb" in (tmp_path / "nothing").read_text()
-    assert len({worker.pid for worker in workers}) == 3
-    workers[0].kill()  # too late, and nobody is hurt
+    assert len({worker.pid for worker in started}) == 3
+    started[0].kill()  # too late, and nobody is hurt
 
 
 def test_a_worker_has_the_place_and_path_of_the_moment(
@@ -58,17 +58,27 @@ def test_a_worker_has_the_place_and_path_of_the_moment(
 def test_a_killed_worker_says_by_what_and_a_killed_nursery_lets_workers_end(tmp_path: Path) -> None:
     nursery = Nursery()
     runs = [unit(tmp_path / name, EnvironmentSpec("CartPole-v1"), 100_000_000) for name in "ab"]
-    workers = [nursery.start(["work", str(run.path), "0"], run.path / "log") for run in runs]
+    started = [nursery.start(["work", str(run.path), "0"], run.path / "log") for run in runs]
     while not all((run.unit_directory(0) / "metrics.jsonl").exists() for run in runs):
         time.sleep(0.05)
-    workers[0].kill()
-    assert workers[0].wait() == -signal.SIGKILL
-    assert workers[1].poll() is None
+    started[0].kill()
+    assert started[0].wait() == -signal.SIGKILL
+    assert started[1].poll() is None
     os.kill(nursery._process.pid, signal.SIGKILL)
-    assert workers[1].wait() == 1
+    assert started[1].wait() == 1
     assert nursery.gone
     assert "interrupted" in runs[1].unit_events(0)
     nursery.close()
+
+
+def test_a_nursery_that_was_killed_meanwhile_is_followed_by_another(tmp_path: Path) -> None:
+    first = workers.nursery()
+    assert first.start(["--version"], tmp_path / "log").wait() == 0
+    assert workers.nursery() is first
+    first._process.kill()
+    first._process.wait()
+    assert workers.nursery() is not first
+    assert workers.nursery().start(["--version"], tmp_path / "log").wait() == 0
 
 
 def test_forked_and_started_workers_train_the_same(tmp_path: Path) -> None:

@@ -288,7 +288,9 @@ _nurseries: list[Nursery] = []
 
 
 def nursery() -> Nursery:
-    """The nursery of this process."""
+    """The nursery of this process; a new one if the last was killed."""
+    if _nurseries:
+        _nurseries[-1].listen()
     if not _nurseries or _nurseries[-1].gone:
         _nurseries.append(Nursery())
         atexit.register(_nurseries[-1].close)

@@ -205,7 +205,11 @@ def test_losses_with_newer_checkpoints_in_between_do_not_count(tasks: list[Task]
     points = tasks[0].run.unit_directory(0) / "checkpoints"
 
     def gets(steps: int) -> Callable[[], Any]:
-        return lambda: (points / f"{steps:012d}").mkdir(parents=True) or BEGUN  # type: ignore[func-returns-value]
+        def saved() -> Any:
+            (points / f"{steps:012d}").mkdir(parents=True)
+            return BEGUN
+
+        return saved
 
     lost = [[BEGUN, gets(steps), NodeDiedError("x")] for steps in range(1, 8)]
     carry_out(ScriptedEngine([*lost, [BEGUN, ENDED]]), [tasks[0]])

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import polars as pl
 import pytest
+from rich.console import Console
 
 import relook
 from relook.cli.grid import print_plan
@@ -350,9 +351,9 @@ def test_a_plan_says_what_there_is_no_room_for(tmp_path: Path, capsys: pytest.Ca
     [(run, _)] = prepare_runs(
         grid(algorithms={"ppo": SMALL}, environments=[EnvironmentSpec("CartPole-v1")]), tmp_path, 1
     )
-    print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1e15, 1e18)], 1), run.path)
+    print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1e15, 1e18)], 1), run.path, Console())
     said = capsys.readouterr().out
     assert "note: of the memory, only" in said
     assert "note: of the disk, only" in said
-    print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1.0, 1.0)], 1), run.path)
+    print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1.0, 1.0)], 1), run.path, Console())
     assert "note" not in capsys.readouterr().out

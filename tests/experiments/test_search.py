@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from relook.envs import EnvironmentSpec
@@ -36,7 +37,7 @@ def search(**changed: Any) -> Search:
         ({"start": {"minibatch": 10_000}}, "a minibatch of at most"),
         ({"start": {"speed": 1}}, "no hyper-parameter 'speed'"),
         ({"preset": "nobody"}, "a preset of ppo among"),
-        ({"environment": EnvironmentSpec("x", function=lambda: None)}, "other processes can import"),  # type: ignore[arg-type,return-value]
+        ({"environment": EnvironmentSpec("x", function=lambda: gym.make("CartPole-v1"))}, "other processes can import"),
     ],
 )
 def test_a_search_that_cannot_be_carried_out_is_refused(changed: dict[str, Any], said: str) -> None:

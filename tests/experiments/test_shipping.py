@@ -227,10 +227,16 @@ def links(tmp_path: Path) -> list[Callable[[], str]]:
     outside.mkdir()
     unit = tmp_path / "unit"
     unit.mkdir()
-    return [
-        lambda: (unit / "metrics.jsonl").symlink_to(outside / "x") or "metrics.jsonl",  # type: ignore[func-returns-value]
-        lambda: (unit / "replay").symlink_to(outside) or "replay/000000000000-000000000001.safetensors",  # type: ignore[func-returns-value]
-    ]
+
+    def file() -> str:
+        (unit / "metrics.jsonl").symlink_to(outside / "x")
+        return "metrics.jsonl"
+
+    def directory() -> str:
+        (unit / "replay").symlink_to(outside)
+        return "replay/000000000000-000000000001.safetensors"
+
+    return [file, directory]
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -8,7 +8,7 @@ import pytest
 
 from relook.errors import RelookError, WrongRequest
 from relook.statistics import ablation
-from relook.statistics.ablation import AGAIN, BASE, FULL, Ablation, added, judge, judged, left_out
+from relook.statistics.ablation import AGAIN, BASE, FULL, Judged, added, judge, judged, left_out
 from relook.statistics.ablation_plots import pictures
 from relook.statistics.aggregates import Estimate
 from relook.statistics.comparison import Rules
@@ -45,11 +45,11 @@ KNOWN = means(100, {"a": 50, "b": 130, "c": 100}, 20, {"a": 70, "b": 20, "c": 60
 
 
 @pytest.fixture(scope="module")
-def known() -> Ablation:
+def known() -> Judged:
     return judged("ppo", PARTS, scores(KNOWN), RULES)
 
 
-def test_parts_are_ranked_and_judged(known: Ablation) -> None:
+def test_parts_are_ranked_and_judged(known: Judged) -> None:
     assert [part.name for part in known.parts] == ["a", "c", "b"]
     a, c, b = known.parts
     assert (a.among.worth, b.among.worth, c.among.worth) == ("needed", "harmful", "no effect")
@@ -61,14 +61,14 @@ def test_parts_are_ranked_and_judged(known: Ablation) -> None:
     assert a.among.improvement.low <= a.among.improvement.value <= a.among.improvement.high
 
 
-def test_parts_that_depend_on_each_other_are_seen(known: Ablation) -> None:
+def test_parts_that_depend_on_each_other_are_seen(known: Judged) -> None:
     a, c, b = (part.interaction or Estimate(0, 0, 0) for part in known.parts)
     assert a.low < 0 < a.high
     assert b.high < 0
     assert c.high < 0
 
 
-def test_the_noise_floor_is_the_full_algorithm_against_itself(known: Ablation) -> None:
+def test_the_noise_floor_is_the_full_algorithm_against_itself(known: Judged) -> None:
     again = known.again[""]
     assert again.low < 0 < again.high
     reach = (again.high - again.low) / 2

@@ -40,7 +40,8 @@ class Algorithm:
     @property
     def components(self) -> Mapping[str, Mapping[str, Any]]:
         """The file's `COMPONENTS`: parts that it can do without."""
-        return self._module.COMPONENTS  # type: ignore[no-any-return]
+        components: Mapping[str, Mapping[str, Any]] = self._module.COMPONENTS
+        return components
 
     @property
     def presets(self) -> Mapping[str, Preset]:

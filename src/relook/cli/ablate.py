@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> None:
 
             form = parse(DirectoryForm, "ablate", arguments)
             form, ablation = replace(form, out=form.directory), reopened(form.directory)
-    if (out := grid.carry_out(ablation, form)) is not None:
+    if (out := grid.carry_out(ablation, form, aside=form.json)) is not None:
         report(out, form.delta, as_json=form.json)
 
 

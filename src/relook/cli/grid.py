@@ -166,27 +166,28 @@ def _grid(names: Sequence[str], form: Any) -> "Grid":
     )
 
 
-def carry_out(study: "Study", form: Where) -> Path | None:
+def carry_out(study: "Study", form: Where, *, aside: bool = False) -> Path | None:
     """Plan, measure what it costs, train what is left, and say what became of it.
 
-    Returns where all of it lies when it has ended, None if the plan was all that was wanted.
+    What is said `aside` goes to standard error, because a program reads standard output. Returns where all of it lies
+    when it has ended, None if the plan was all that was wanted.
     """
     from relook.experiments.cost import measure
     from relook.experiments.grid import check_ended, has_begun, left, place_of, prepare_runs
 
-    out, console = place_of(study, form.out), Console(stderr=True)
+    out, console, said = place_of(study, form.out), Console(stderr=True), Console(stderr=aside)
     with closing(engine_of(form)) as engine:
         there = prepare_runs(study, out, engine.workers, here=engine.here)
         runs = [opened for opened, _ in there]
         if not has_begun(runs):
             console.print("measuring what it costs …", style="dim")
-            print_plan(runs, measure(there, out, engine), out)
+            print_plan(runs, measure(there, out, engine), out, said)
         if form.plan:
             return None
         rows = [Row(opened) for opened in runs]
         with live(rows, console) as watch:
             engine.carry_out(left(there), watch)
-    Console().print(table(rows))
+    said.print(table(rows))
     check_ended(runs, out)
     return out
 
@@ -237,7 +238,7 @@ def hold_out(grid: "Grid", out: Path) -> None:
             Console(markup=False).print(held_out_table(opened, found))
 
 
-def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path) -> None:
+def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path, console: Console) -> None:
     """What will be trained, and what it will cost."""
     shown = Table(box=SIMPLE_HEAD, title=f"{out}", title_justify="left")
     shown.add_column("run", no_wrap=True)
@@ -254,7 +255,6 @@ def print_plan(runs: Sequence[Run], estimate: "Estimate", out: Path) -> None:
             size(max(cost.memory for cost in own)),
             size(sum(cost.disk for cost in own)),
         )
-    console = Console()
     console.print(shown)
     agents = sum(len(opened.agents) for opened in runs)
     console.print(

@@ -149,13 +149,14 @@ def carry_out(search: "Search", form: grid.Where, confirm_seeds: int | None, *, 
 
 def _print_plan(search: "Search", first: Run, estimate: "Estimate", out: Path) -> None:
     """What the first batch costs by measurement, and the whole search if all cost as much and none is pruned."""
-    grid.print_plan([first], estimate, out)
+    console = Console()
+    grid.print_plan([first], estimate, out, console)
     arms = 3 if search.starting != search.default else 2
     finalists = min(search.finalists, search.trials) if search.finalists > 1 else 0
     agents = search.trials * search.seeds + finalists * search.final_seeds + arms * search.confirm_seeds
     whole = estimate.seconds * agents / len(first.agents)
     further = f"the best {finalists} on {search.final_seeds} more, " if finalists else ""
-    Console().print(
+    console.print(
         f"in all {search.trials} trials of {search.seeds} seeds, {search.at_once} at a time, {further}and {arms} "
         f"settings confirmed on {search.confirm_seeds} fresh seeds: {agents} agents, about {grid.duration(whole)} if "
         f"none is pruned, {grid.size(estimate.disk * agents / len(first.agents))} on the disk",

@@ -6,10 +6,9 @@ intervals that hold for all of them at once.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from relook.experiments.engine import Engine
 from relook.experiments.grid import (
     ENVIRONMENT,
     SCHEMA,
+    as_json,
     carry_out,
+    defaults_of,
     environment_record,
     place,
     place_of,
@@ -28,11 +29,10 @@ from relook.experiments.grid import (
     values_of,
 )
 from relook.population.hyperparameters import check
-from relook.runs.files import plain, read_json
+from relook.runs.files import read_json
 from relook.runs.reading import GRID
 from relook.runs.tidy import TUNING_SEEDS
-from relook.statistics.ablation import AGAIN, BASE, FULL, added, judge, left_out
-from relook.statistics.ablation import Ablation as Judged
+from relook.statistics.ablation import AGAIN, BASE, FULL, Judged, added, judge, left_out
 from relook.training import Arm, Request
 
 
@@ -86,7 +86,7 @@ class Ablation:
             raise WrongRequest(f"expected at least one part of {self.algorithm} that can be left out; found none")
         if self.seeds < 2:
             raise WrongRequest(f"expected at least two seeds of each arm; found {self.seeds}")
-        full = self._full()
+        full = defaults_of(self.algorithm, self.preset) | dict(self.hyperparameters)
         check(known.config, full)
         owner: dict[str, str] = {}
         for name, changed in self.components.items():
@@ -101,11 +101,6 @@ class Ablation:
                 if full[key] == value:
                     raise WrongRequest(f"expected the full algorithm to have {name!r}; found it off: {key} = {value}")
                 owner[key] = name
-
-    def _full(self) -> dict[str, Any]:
-        known = algorithm(self.algorithm)
-        preset = {} if self.preset is None else known.preset(self.preset).hyperparameters
-        return {f.name: f.default for f in fields(known.config)} | {**preset, **self.hyperparameters}
 
     def requests(self) -> dict[str, Request]:
         """A run for each environment."""
@@ -144,7 +139,7 @@ class Ablation:
             "evaluate_episodes": self.evaluate_episodes,
             "checkpoint_every": self.checkpoint_every,
         }
-        return dict(json.loads(json.dumps(plain(asked))))
+        return as_json(asked)
 
 
 def reopened(out: Path) -> Ablation:

@@ -55,9 +55,9 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time: units are handed to the first worker that is free."""
+        """Wall-clock time: units are handed to the first worker that is free, the longest first."""
         free = [0.0] * self.workers
-        for cost in self.units:
+        for cost in sorted(self.units, key=lambda cost: -cost.seconds):
             first = free.index(min(free))
             free[first] += cost.seconds
         return max(free)
@@ -82,7 +82,7 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, engine: Engi
     of_unit: dict[tuple[str, int], tuple[str, str]] = {}
     for run, spec in runs:
         for unit in run.units:
-            member = next(agent for agent in run.agents if agent.unit == unit)
+            member = run.members(unit)[0]
             structural = names(algorithm(run.algorithm).config, "structural")
             kind = (run.path.name, repr([member.hyperparameters[name] for name in structural]))
             of_unit[run.path.name, unit] = kind
@@ -108,8 +108,7 @@ def measure(runs: Sequence[tuple[Run, EnvironmentSpec]], out: Path, engine: Engi
     for run, _ in runs:
         for unit in run.units:
             task, count = kinds[of_unit[run.path.name, unit]]
-            members = sum(agent.unit == unit for agent in run.agents)
-            units.append(_scaled(run, unit, members, task, count, starting))
+            units.append(_scaled(run, unit, len(run.members(unit)), task, count, starting))
     shutil.rmtree(out / SMOKE, ignore_errors=True)
     for run, _ in runs:
         needs = {str(cost.unit): int(cost.memory) for cost in units if cost.run == run.path.name}

@@ -109,12 +109,24 @@ class Grid:
             "checkpoint_every": self.checkpoint_every,
             "held_out": [[dict(x) for x in own] for own in self.held_out] if any(self.held_out) else [],
         }
-        return dict(json.loads(json.dumps(plain(asked))))
+        return as_json(asked)
+
+
+def as_json(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as it is when it has been written and read again: so records can be compared."""
+    return dict(json.loads(json.dumps(plain(asked))))
 
 
 def environment_record(spec: EnvironmentSpec) -> dict[str, Any]:
     """An environment's spec as JSON holds it; `EnvironmentSpec(**record)` is the way back."""
     return {name: getattr(spec, name) for name in ENVIRONMENT} | {"arguments": dict(spec.arguments)}
+
+
+def defaults_of(name: str, preset: str | None) -> dict[str, Any]:
+    """All hyper-parameters of an algorithm as they are when nobody asks for others, or as a preset has them."""
+    known = algorithm(name)
+    settings = {} if preset is None else known.preset(preset).hyperparameters
+    return {f.name: f.default for f in fields(known.config)} | dict(settings)
 
 
 def preset_applied(
@@ -161,12 +173,7 @@ def from_toml(path: Path) -> Grid:
     The keys of `KEYS`; a table [hyperparameters] of values for all algorithms, and a table of each algorithm's name for
     its own, where `preset` names other defaults.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise WrongRequest(f"expected at most {MOST_BYTES:,} bytes in {path}; it is larger")
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongRequest(f"expected a grid in {path}, as TOML; found {error}") from error
+    found = read_toml(path, "a grid")
     names = found.get("algorithms", [])
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise WrongRequest(f'expected algorithms = ["ppo", …] in {path}; found {names!r}')
@@ -183,7 +190,7 @@ def from_toml(path: Path) -> Grid:
     own = {name: {k: v for k, v in tables[name].items() if k != "preset"} for name in names}
     try:
         entries = found.get("environments", [])
-        environments = [_environment(entry) for entry in entries]
+        environments = [environment_of(entry, "held_out") for entry in entries]
         everywhere = _held_out(found)
         held_out = [everywhere + ([] if isinstance(entry, str) else _held_out(entry)) for entry in entries]
         counted = {key: int(found[key]) for key in ("steps", "evaluate_episodes", "checkpoint_every") if key in found}
@@ -202,12 +209,23 @@ def from_toml(path: Path) -> Grid:
     )
 
 
-def _environment(entry: Any) -> EnvironmentSpec:
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The content of a TOML file. Raises `WrongRequest` for one that is not there, or is none."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise WrongRequest(f"expected at most {MOST_BYTES:,} bytes in {path}; it is larger")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WrongRequest(f"expected {what} in {path}, as TOML; found {error}") from error
+
+
+def environment_of(entry: Any, *further: str) -> EnvironmentSpec:
+    """An environment by its name, or from a table that may have `further` keys. Raises `ValueError` for other keys."""
     if isinstance(entry, str):
         return EnvironmentSpec(entry)
-    if unknown := [key for key in entry if key not in (*ENVIRONMENT, "held_out")]:
-        raise ValueError(f"found an environment with {unknown[0]!r}; it has {', '.join((*ENVIRONMENT, 'held_out'))}")
-    return EnvironmentSpec(**{key: value for key, value in entry.items() if key != "held_out"})
+    if unknown := [key for key in entry if key not in (*ENVIRONMENT, *further)]:
+        raise ValueError(f"found an environment with {unknown[0]!r}; it has {', '.join((*ENVIRONMENT, *further))}")
+    return EnvironmentSpec(**{key: value for key, value in entry.items() if key not in further})
 
 
 def _held_out(table: Mapping[str, Any]) -> list[Variant]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,10 +11,19 @@ from typing import Any
 from relook.algorithms import algorithm
 from relook.envs import EnvironmentSpec
 from relook.errors import RelookError, WrongRequest
-from relook.experiments.grid import ENVIRONMENT, MOST_BYTES, SCHEMA, environment_record, preset_applied, values_of
+from relook.experiments.grid import (
+    ENVIRONMENT,
+    SCHEMA,
+    as_json,
+    defaults_of,
+    environment_of,
+    environment_record,
+    preset_applied,
+    read_toml,
+    values_of,
+)
 from relook.experiments.spaces import Choice, Range, beyond, settings, space_of
 from relook.population.hyperparameters import check
-from relook.runs.files import plain
 from relook.runs.reading import GRID
 from relook.runs.tidy import TUNING_SEEDS
 from relook.runs.unit import whole_iterations
@@ -99,9 +106,7 @@ class Search:
     @property
     def default(self) -> dict[str, Any]:
         """All hyper-parameters of the algorithm, or of the preset, as they are."""
-        known = algorithm(self.algorithm)
-        preset = {} if self.preset is None else known.preset(self.preset).hyperparameters
-        return {f.name: f.default for f in fields(known.config)} | dict(preset)
+        return defaults_of(self.algorithm, self.preset)
 
     @property
     def starting(self) -> dict[str, Any]:
@@ -143,7 +148,7 @@ class Search:
         }
         asked = {f.name: getattr(self, f.name) for f in fields(self)}
         asked |= {"environment": environment_record(self.environment), "space": space, "start": dict(self.start)}
-        return dict(json.loads(json.dumps(plain({"schema": SCHEMA, "kind": KIND, **asked}))))
+        return as_json({"schema": SCHEMA, "kind": KIND, **asked})
 
 
 def reopened(out: Path, env: str | None = None) -> Search:
@@ -196,12 +201,7 @@ KEYS = ("algorithm", "environment", "preset", *COUNTS, "random", "prune", "faile
 
 def from_toml(path: Path) -> Search:
     """The search that a TOML file asks for; docs/tuning.md describes it. Raises `WrongRequest` for anything else."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise WrongRequest(f"expected at most {MOST_BYTES:,} bytes in {path}; it is larger")
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongRequest(f"expected a search in {path}, as TOML; found {error}") from error
+    found = read_toml(path, "a search")
     if unknown := [key for key in found if key not in (*KEYS, "space", "start")]:
         raise WrongRequest(
             f"expected the keys {', '.join(KEYS)} and the tables space and start in {path}; found {unknown[0]!r}"
@@ -210,12 +210,9 @@ def from_toml(path: Path) -> Search:
     if not isinstance(name, str) or not isinstance(space, dict) or not isinstance(start or {}, dict):
         raise WrongRequest(f'expected algorithm = "NAME" and a table [space] in {path}; found {name!r} and {space!r}')
     try:
-        entry = {"name": environment} if isinstance(environment, str) else dict(environment or {})
-        if unknown := [key for key in entry if key not in ENVIRONMENT]:
-            raise ValueError(f"found an environment with {unknown[0]!r}; it has {', '.join(ENVIRONMENT)}")
         own: dict[str, Any] = {key: int(found[key]) for key in COUNTS if key in found}
         own |= {key: found[key] for key in ("preset", "random", "prune", "failed_score") if key in found}
-        spec = EnvironmentSpec(**entry)
+        spec = environment_of(environment or {})
     except (TypeError, ValueError) as error:
         raise WrongRequest(
             f"expected the name of an environment or a table of it, and whole numbers, in {path}; {error}"

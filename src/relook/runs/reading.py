@@ -87,7 +87,15 @@ class Run:
 
     def members(self, unit: int) -> list[AgentRecord]:
         """The agents of a unit that train to the end, in the order of its parameters: all but the pruned ones."""
-        return [agent for agent in self.agents if agent.unit == unit and agent.pruned is None]
+        return self._members.get(unit, [])
+
+    @cached_property
+    def _members(self) -> dict[int, list[AgentRecord]]:
+        found: dict[int, list[AgentRecord]] = {}
+        for agent in self.agents:
+            if agent.pruned is None:
+                found.setdefault(agent.unit, []).append(agent)
+        return found
 
     def has_ended(self, unit: int) -> bool:
         """Whether a unit has nothing to do now: it finished, waits where it was to pause, or lost every agent."""

@@ -71,7 +71,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Ablation:
+class Judged:
     """All parts of an algorithm, the most valuable first: over all tasks, and on each."""
 
     algorithm: str
@@ -90,7 +90,7 @@ class Ablation:
         return {"": self.parts, **self.by_task} if self.by_task else {self.among.tasks[0]: self.parts}
 
 
-def judge(path: Path, delta: float | None = None, alpha: float = 0.05) -> Ablation:
+def judge(path: Path, delta: float | None = None, alpha: float = 0.05) -> Judged:
     """What came of the ablation in a directory.
 
     Several tasks are put on one scale by the reference scores, and `delta` is a share of it. Raises `RelookError` for a
@@ -109,7 +109,7 @@ def judge(path: Path, delta: float | None = None, alpha: float = 0.05) -> Ablati
 
 def judged(
     algorithm: str, components: Mapping[str, Mapping[str, Any]], trainings: Sequence[Training], rules: Rules
-) -> Ablation:
+) -> Judged:
     """The same from trainings whose methods are the arms. Of `rules` δ, α and the number of samples count."""
     trainings, notes = checked(trainings)
     rules = replace(rules, adjust="max-t")
@@ -132,7 +132,7 @@ def judged(
         by_task[task] = sorted(own, key=lambda part: [p.name for p in parts].index(part.name))
     again = {task: _effect(_of(AGAIN, found)) for task, found in among.per_task_differences.items()}
     again[""] = _effect(_of(AGAIN, among.differences))
-    return Ablation(algorithm, components, parts, by_task, again, among, alone)
+    return Judged(algorithm, components, parts, by_task, again, among, alone)
 
 
 def _asked(path: Path) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -199,7 +199,7 @@ def _apart(first: Estimate, second: Estimate, level: float) -> Estimate:
 # What is said of it
 
 
-def heading(found: Ablation) -> list[str]:
+def heading(found: Judged) -> list[str]:
     """What was compared, and what a reader must know."""
     among, again = found.among, found.again[""]
     arms = [among, *([found.alone] if found.alone else [])]
@@ -217,7 +217,7 @@ def heading(found: Ablation) -> list[str]:
     return [*lines, *(f"note: {note}" for note in dict.fromkeys(note for c in arms for note in c.notes))]
 
 
-def tables(found: Ablation, *, by_task: bool = True) -> Iterator[Table]:
+def tables(found: Judged, *, by_task: bool = True) -> Iterator[Table]:
     """Every part among the others and alone, over all tasks and, if wanted, on each; and what the parts are."""
     for task, parts in [*found.scopes.items()][: None if by_task else 1]:
         where = f" on {task}" if task else " on all tasks"
@@ -246,12 +246,12 @@ def _cells(gain: Gain) -> list[str]:
     return [*shown, gain.worth or "none"]
 
 
-def markdown(found: Ablation) -> str:
+def markdown(found: Judged) -> str:
     """The whole report."""
     return reports.markdown(heading(found), [*tables(found)], f"What each part of {found.algorithm} is worth")
 
 
-def as_json(found: Ablation) -> dict[str, Any]:
+def as_json(found: Judged) -> dict[str, Any]:
     """Every figure, for programs."""
     scopes = {task or "all tasks": [_part_json(part) for part in parts] for task, parts in found.scopes.items()}
     return {
@@ -288,7 +288,7 @@ def _estimate_json(found: Estimate) -> dict[str, Any]:
     return {key: plain(getattr(found, key)) for key in ("value", "low", "high")}
 
 
-def curves(found: Ablation) -> dict[str, dict[str, dict[str, list[Training]]]]:
+def curves(found: Judged) -> dict[str, dict[str, dict[str, list[Training]]]]:
     """Task → part → full and without it, as trainings."""
     of = {
         (task, arm): [t for t in found.among.trainings if (t.task, t.method) == (task, arm)]

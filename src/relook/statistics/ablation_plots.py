@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from relook.runs.files import safe_name
-from relook.statistics.ablation import Ablation, Part, Worth, curves
+from relook.statistics.ablation import Judged, Part, Worth, curves
 from relook.statistics.aggregates import Estimate
 from relook.statistics.plots import COLOURS, GREY, Drawing, Seed, finish, grid, learning_curves, short, wrapped
 
@@ -32,7 +32,7 @@ WIDTH = 26
 """Characters of a part's name."""
 
 
-def pictures(found: Ablation) -> Iterator[tuple[str, Figure]]:
+def pictures(found: Judged) -> Iterator[tuple[str, Figure]]:
     """All pictures of an ablation, with their names."""
     yield "ablation", ranked(found)
     for task, panels in curves(found).items():
@@ -45,7 +45,7 @@ def pictures(found: Ablation) -> Iterator[tuple[str, Figure]]:
         yield f"curves-{safe_name(task)}", learning_curves(seeds, drawing)
 
 
-def ranked(found: Ablation) -> Figure:
+def ranked(found: Judged) -> Figure:
     """A row for each part, the most valuable on top: among the others (filled) and alone (open)."""
     scopes = found.scopes
     height = 1.2 + 0.42 * (len(found.parts) + 1)
