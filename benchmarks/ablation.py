@@ -29,7 +29,7 @@ TABLE, PAGE = RESULTS / "ablation.csv", DOCS / "studies" / "ppo-parts.md"
 TASKS = {
     "CartPole-v1": "--steps 100000 --evaluate-episodes 10",
     "Acrobot-v1": "--steps 100000 --evaluate-episodes 5",
-    "HalfCheetah-v5": "--steps 50000 --evaluate-episodes 1",
+    "HalfCheetah-v5": "--steps 200000 --evaluate-episodes 1",
 }
 SHARED = "--seeds 10"
 DELTA = 0.05

@@ -119,14 +119,23 @@ def _interrupt(running: dict[Task, Worker]) -> None:
             del running[task]
 
 
+def stop_signals() -> list[signal.Signals]:
+    """What asks this process to end: Ctrl-C, SIGTERM, and SIGHUP of a closed terminal.
+
+    Without those that it was started to ignore, as `nohup` has it for SIGHUP, and a script for Ctrl-C when it starts
+    something in the background.
+    """
+    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [kind for kind in kinds if signal.getsignal(kind) != signal.SIG_IGN]
+
+
 @contextmanager
 def _stop_signals_as_interrupts() -> Iterator[None]:
     """Let the polite request to end (SIGTERM) and a closed terminal (SIGHUP) do what Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in kinds}
+    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in stop_signals()}
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ from relook.errors import RelookError, WrongRequest
 from relook.experiments.node import SHARED, Order, Report, train
 from relook.experiments.shipping import Piece, Receiver, Sender, present
 from relook.runs.files import lock, no_link, write_whole
-from relook.workers import Task, available_cores, ended, in_processes, record_failure
+from relook.workers import Task, available_cores, ended, in_processes, record_failure, stop_signals
 
 
 class Engine(Protocol):
@@ -521,8 +521,7 @@ def _interrupts() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         heard.append(number)
 
-    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {kind: signal.signal(kind, hear) for kind in kinds}
+    before = {kind: signal.signal(kind, hear) for kind in stop_signals()}
     try:
         yield heard
     finally:
