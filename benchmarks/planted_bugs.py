@@ -1156,7 +1156,7 @@ BUGS: tuple[Bug, ...] = (
         "b11",
         "a resumed replay is empty",
         UNIT,
-        "            segments.read(self.work.directory / REPLAY, self._segments, self._replay.put_back)\n",
+        "            segments.read(self.work.directory / REPLAY, self._segments, self._put_back)\n",
         "            self._replay.put_back(0, self._replay.written_between(0, 0))\n",
     ),
     Bug(

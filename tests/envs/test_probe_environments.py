@@ -50,7 +50,9 @@ def test_a_probe_repeats_an_episode_from_its_seed(name: str) -> None:
         assert first.step(action)[1:] == second.step(action)[1:]
 
 
-@pytest.mark.parametrize("name", ["RewardByAction", "Coupling", "NegativeRewards", "SurviveOrQuit"])
+@pytest.mark.parametrize(
+    "name", ["RewardByAction", "Coupling", "NegativeRewards", "SurviveOrQuit", "Contexts", "StayOrQuit"]
+)
 def test_a_continuous_probe_takes_the_sign_of_its_action(name: str) -> None:
     plain, signed = make(name), gym.make(f"relook/{name}-v0", disable_env_checker=True, continuous=True)
     assert signed.action_space == gym.spaces.Box(-1, 1, (1,), np.float32)
@@ -148,3 +150,40 @@ def test_mutating_hands_out_one_array() -> None:
     assert env.step(0)[0] is first
     assert first.tolist() == [1]
     assert rewards("Mutating", [0] * 6) == [0] * 6
+
+
+def test_contexts_pay_each_action_for_the_sign_that_it_saw() -> None:
+    env = make("Contexts")
+    for name, keeps in (("Contexts", False), ("in place", True)):
+        env = gym.make("relook/Contexts-v0", disable_env_checker=True, in_place=keeps)
+        observation, _ = env.reset(seed=3)
+        given = {id(observation)}
+        for step in range(10):
+            sign = float(observation[0])
+            observation, reward, terminated, truncated, _ = env.step(1)
+            given.add(id(observation))
+            assert (reward, terminated, truncated) == (sign, step == 9, False), name
+        assert (len(given) == 1) == keeps
+
+
+def test_past_reward_pays_before_the_second_observation() -> None:
+    assert rewards("PastReward", [0, 1]) == [10, 0]
+
+
+def test_ends_lead_where_they_say() -> None:
+    env, seen = make("Ends"), {}
+    for seed in range(30):
+        observation, _ = env.reset(seed=seed)
+        led_to, reward, terminated, truncated, _ = env.step(0)
+        seen[int(observation.argmax())] = (int(led_to.argmax()), reward, terminated, truncated)
+    assert seen == {0: (1, 0, False, True), 1: (1, 10, True, False), 2: (2, -30, True, False)}
+
+
+def test_stay_or_quit_is_cut_after_five_steps() -> None:
+    assert rewards("StayOrQuit", [0] * 5) == [1] * 5
+    assert rewards("StayOrQuit", [0, 1]) == [1, 7]
+    env = make("StayOrQuit")
+    env.reset()
+    assert [env.step(0)[2:4] for _ in range(5)][-1] == (False, True)
+    env.reset()
+    assert env.step(1)[2:4] == (True, False)

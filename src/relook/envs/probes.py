@@ -198,6 +198,87 @@ class Mutating(_Probe):
         return self.array, 0.0, bool(self.array[0] == 6), False, {}
 
 
+class Contexts(RewardByObservation):
+    """Ten steps with a new sign each; reward +1 if the action says the sign that was seen, else -1.
+
+    Nothing that is done matters later. Fails if a reward belongs to another step's action. With `in_place` all
+    observations are one array, changed at each step: fails if a buffer keeps it, and not a copy.
+    """
+
+    def __init__(self, *, continuous: bool = False, in_place: bool = False) -> None:
+        super().__init__(continuous=continuous)
+        self._array: Vector | None = _vector(0) if in_place else None
+
+    def _seen(self) -> Vector:
+        if self._array is None:
+            return _vector(self.sign)
+        self._array[0] = self.sign
+        return self._array
+
+    def begin(self) -> Vector:
+        super().begin()
+        return self._seen()
+
+    def step(self, action: Any) -> Step:
+        self.t += 1
+        right = (self.chosen(action) == 1) == (self.sign > 0)
+        self.sign = float(self.np_random.choice((-1.0, 1.0)))
+        return self._seen(), 1.0 if right else -1.0, self.t == 10, False, {}
+
+
+class PastReward(_Probe):
+    """Two steps, observations (1, 0) and (0, 1), rewards 10 and 0. V of the second is 0, whatever came before it.
+
+    Fails if rewards are stored one step late.
+    """
+
+    observation_space = _box(2)
+
+    def begin(self) -> Vector:
+        return _vector(1, 0)
+
+    def step(self, action: Any) -> Step:
+        self.t += 1
+        return _vector(0, 1), 10.0 if self.t == 1 else 0.0, self.t == 2, False, {}
+
+
+class Ends(_Probe):
+    """One step from one of three places, each a unit vector, all equally likely.
+
+    From place 0 the step leads to place 1 without reward, and the time limit cuts the episode there; from place 1 it
+    ends with 10, from place 2 with -30. V = (10 γ, 10, -30). Whoever takes the cut for an end finds 0 at place 0;
+    whoever goes on there with the value of the next episode's first observation finds about -10.
+    """
+
+    observation_space = _box(3)
+
+    def _at(self, place: int) -> Vector:
+        observation = np.zeros(3, dtype=np.float32)
+        observation[place] = 1
+        return observation
+
+    def begin(self) -> Vector:
+        self.place = int(self.np_random.integers(3))
+        return self._at(self.place)
+
+    def step(self, action: Any) -> Step:
+        if self.place == 0:
+            return self._at(1), 0.0, False, True, {}
+        return self._at(self.place), 10.0 if self.place == 1 else -30.0, True, False, {}
+
+
+class StayOrQuit(_Probe):
+    """Action 0 earns 1 and goes on, and a time limit that is not seen cuts after 5 steps; action 1 earns 7 and ends.
+
+    To stay is worth 1 / (1 - γ), 10 or more for γ ≥ 0.9. Whoever takes the limit for an end finds 5, and quits.
+    """
+
+    def step(self, action: Any) -> Step:
+        self.t += 1
+        quits = self.chosen(action) == 1
+        return _vector(0), 7.0 if quits else 1.0, bool(quits), self.t == 5 and not quits, {}
+
+
 PROBES: tuple[type[_Probe], ...] = (
     ValueOnly,
     RewardByObservation,
@@ -210,6 +291,10 @@ PROBES: tuple[type[_Probe], ...] = (
     InsideBounds,
     Tagging,
     Mutating,
+    Contexts,
+    PastReward,
+    Ends,
+    StayOrQuit,
 )
 
 

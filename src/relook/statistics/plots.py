@@ -172,7 +172,7 @@ def _note(how: Drawing, kind: str, panels: Iterable[Mapping[str, Sequence[Seed]]
 
 def per_row(panels: int) -> int:
     """How many panels stand beside each other."""
-    return min(panels, 3 if panels <= 9 else 4)
+    return 2 if panels == 4 else min(panels, 3 if panels <= 9 else 4)
 
 
 def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
