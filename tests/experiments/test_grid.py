@@ -145,8 +145,9 @@ def test_hyperparameters_go_to_the_algorithms_that_have_them() -> None:
         "ppo": {"hidden": [(8, 4)], "learning_rate": [1.0]}
     }
     assert spread(["ppo"], {"hidden": [[8, 4], [8]]}, {})["ppo"]["hidden"] == [(8, 4), (8,)]
-    with pytest.raises(WrongRequest, match="vpg; it has no clip; only ppo has it"):
-        spread(["ppo", "vpg"], {"clip": 0.1}, {})
+    assert spread(["ppo", "vpg"], {"clip": 0.1}, {}) == {"ppo": {"clip": [0.1]}, "vpg": {}}
+    with pytest.raises(WrongRequest, match=r"expected hyper-parameters of vpg; it has no clip$"):
+        spread(["ppo", "vpg"], {}, {"vpg": {"clip": 0.1}})
     with pytest.raises(WrongRequest, match=r"it has no speed$"):
         spread(["ppo"], {"speed": 1}, {})
 
@@ -256,7 +257,6 @@ def test_the_command_plans_trains_and_goes_on(
     [
         (["ppo", "ppo", "--env", "CartPole-v1"], "different algorithms"),
         (["nothing", "--env", "CartPole-v1"], "an algorithm among"),
-        (["ppo", "vpg", "--env", "CartPole-v1", "--clip", "0.1"], "vpg; it has no clip"),
         (["ppo", "--env", "CartPole-v9"], "CartPole-v9"),
         (["ppo", "--env", "CartPole-v1", "--workers", "0"], "at least one worker"),
         (["ppo", "--env", "CartPole-v1", "--seeds", "0"], "at least one seed"),
@@ -357,3 +357,33 @@ def test_a_plan_says_what_there_is_no_room_for(tmp_path: Path, capsys: pytest.Ca
     assert "note: of the disk, only" in said
     print_plan([run], Estimate([Cost(run.path.name, 0, 2, 1.0, 1.0, 1.0)], 1), run.path, Console())
     assert "note" not in capsys.readouterr().out
+
+
+def test_a_value_for_all_holds_for_those_that_have_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TRPO has a trust region in place of a learning rate."""
+    words = [
+        "grid",
+        "ppo",
+        "trpo",
+        "--env",
+        "CartPole-v1",
+        "Acrobot-v1",
+        "--learning-rate",
+        "1e-4",
+        "3e-4",
+        "--seeds",
+        "2",
+    ]
+    assert main([*words, "--steps", "8192", "--plan", "--out", str(tmp_path / "grid")]) == 0
+    printed, said = capsys.readouterr()
+    assert "note: learning_rate holds for the others; trpo has no such thing" in said
+    assert "12 agents" in printed
+    rates = {
+        run.path.name: {a.hyperparameters.get("learning_rate") for a in run.agents} for run in opened(tmp_path / "grid")
+    }
+    assert rates == {
+        "ppo-CartPole-v1": {1e-4, 3e-4},
+        "ppo-Acrobot-v1": {1e-4, 3e-4},
+        "trpo-CartPole-v1": {None},
+        "trpo-Acrobot-v1": {None},
+    }

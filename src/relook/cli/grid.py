@@ -1,6 +1,7 @@
 """`relook grid ALGORITHM… --env ID…`, or a TOML file."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -154,8 +155,13 @@ def _grid(names: Sequence[str], form: Any) -> "Grid":
 
     if form.seeds < 1:
         raise WrongRequest(f"expected at least one seed; found --seeds {form.seeds}")
+    asked = values_asked(names, form)
+    values = spread(names, asked, {})
+    for key in asked:
+        if lacking := [name for name in names if key not in values[name]]:
+            print(f"note: {key} holds for the others; {', '.join(lacking)} has no such thing", file=sys.stderr)
     return Grid(
-        spread(names, values_asked(names, form), {}),
+        values,
         environments_asked(form),
         range(form.first_seed, form.first_seed + form.seeds),
         form.steps,

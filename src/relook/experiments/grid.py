@@ -246,19 +246,18 @@ def _seeds(asked: Any, first: int) -> list[int]:
 def spread(
     names: Sequence[str], everyone: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, list[Any]]]:
-    """Values of hyper-parameters for each algorithm: those for all, and its own.
+    """Values of hyper-parameters for each algorithm: those for all that it has, and its own.
 
-    Raises `WrongRequest` for one that an algorithm does not have, and says who has it.
+    Raises `WrongRequest` for one that no algorithm has, or that an algorithm is given by itself and does not have.
     """
     spread_: dict[str, dict[str, list[Any]]] = {}
     known = {name: {f.name: f.default for f in fields(algorithm(name).config)} for name in names}
     for name in names:
-        asked = {**everyone, **own.get(name, {})}
+        elsewhere = {key for key in everyone if any(key in known[other] for other in names)} - known[name].keys()
+        asked = {key: value for key, value in everyone.items() if key not in elsewhere} | dict(own.get(name, {}))
         for key in asked:
             if key not in known[name]:
-                having = [other for other in names if key in known[other]]
-                hint = f"; only {', '.join(having)} has it: give it to that one alone" if having else ""
-                raise WrongRequest(f"expected hyper-parameters of {name}; it has no {key}{hint}")
+                raise WrongRequest(f"expected hyper-parameters of {name}; it has no {key}")
         spread_[name] = {key: _values(known[name][key], value) for key, value in asked.items()}
     return spread_
 
