@@ -11,6 +11,9 @@ from typing import Any
 
 from relook.algorithms import ALGORITHMS
 from relook.cli.algorithms import presets
+from relook.doctor.examine.inside.examination import ORDER as INSIDE
+from relook.doctor.examine.outside.examination import ORDER as OUTSIDE
+from relook.doctor.watch.checks import CHECKS as WATCHED
 
 DOCS = Path(__file__).parent
 NEIGHBOURS = (("reinforce", "vpg"), ("vpg", "a2c"), ("vpg", "trpo"), ("vpg", "ppo"), ("ddpg", "td3"), ("td3", "sac"))
@@ -108,7 +111,26 @@ def columns(left: list[str], right: list[str], old: str, new: str) -> list[str]:
     return [*lines, "</table>", ""]
 
 
-PAGES = {"presets.md": presets_page, "side-by-side.md": side_by_side_page}
+def doctor_page() -> str:
+    """The page's head, which is written by hand, the trainer that it examines, and a section for each check."""
+    head = (DOCS / "doctor.head.md").read_text(encoding="utf-8")
+    trainer = (DOCS / "trainer.py").read_text(encoding="utf-8")
+    lines = [head.replace("TRAINER", f"```python\n{trainer}```")]
+    groups = (
+        ("Checks of a run", [module.CHECK for module in WATCHED]),
+        ("Checks of an algorithm of ours", INSIDE),
+        ("Checks of anybody's training function", OUTSIDE),
+    )
+    for title, checks in groups:
+        lines += [f"## {title}", ""]
+        for check in checks:
+            lines += [f"### {check.name}", "", f"*{check.component}.* {check.asks}", "", check.lesson, ""]
+            lines += ["Likely causes:", "", *(f"{i}. {cause}" for i, cause in enumerate(check.causes, 1)), ""]
+            lines += [f"What to do: {check.remedy}", ""]
+    return "\n".join(lines)
+
+
+PAGES = {"presets.md": presets_page, "side-by-side.md": side_by_side_page, "doctor.md": doctor_page}
 
 
 if __name__ == "__main__":

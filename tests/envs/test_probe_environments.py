@@ -179,11 +179,12 @@ def test_ends_lead_where_they_say() -> None:
     assert seen == {0: (1, 0, False, True), 1: (1, 10, True, False), 2: (2, -30, True, False)}
 
 
-def test_stay_or_quit_is_cut_after_five_steps() -> None:
-    assert rewards("StayOrQuit", [0] * 5) == [1] * 5
-    assert rewards("StayOrQuit", [0, 1]) == [1, 7]
+def test_stay_or_quit_is_cut_at_one_place_and_ends_at_the_other() -> None:
+    assert rewards("StayOrQuit", [0, 1, 1, 1, 1]) == [0, 1, 1, 1, 1]
+    assert rewards("StayOrQuit", [1, 0, 0, 0, 0]) == [0, 1, 1, 1, 2]
     env = make("StayOrQuit")
-    env.reset()
-    assert [env.step(0)[2:4] for _ in range(5)][-1] == (False, True)
-    env.reset()
-    assert env.step(1)[2:4] == (True, False)
+    for actions, ends, place in (([0, 0, 0, 0, 0], (False, True), 1), ([1, 1, 1, 1, 1], (True, False), 2)):
+        assert env.reset()[0].tolist() == [1, 0, 0]
+        steps = [env.step(action) for action in actions]
+        assert steps[-1][2:4] == ends
+        assert [int(step[0].argmax()) for step in steps] == [place] * len(actions)

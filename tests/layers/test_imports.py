@@ -24,8 +24,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "exports": ("errors", "runs"),
     "workers": ("errors", "envs", "runs"),
     "training": (*LOWER, "algorithms", "workers"),
+    "doctor": (*LOWER, "algorithms", "workers", "training"),
     "experiments": (*LOWER, "algorithms", "statistics", "workers", "training"),
-    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training", "experiments"),
+    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training", "experiments", "doctor"),
     "__init__": ("runs", "algorithms", "training"),
 }
 """What a room may import besides itself and libraries."""
@@ -33,6 +34,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 LOOKS_ONLY = (
     "statistics",
     "exports",
+    "doctor/watch",
+    "doctor/findings.py",
     "cli/show.py",
     "cli/plot.py",
     "cli/tables.py",

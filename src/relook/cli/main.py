@@ -21,6 +21,7 @@ VERBS = {
     "reproduce": "train a run once more and say whether the same came of it",
     "compare": "say which method is better, and how certain that is",
     "sensitivity": "say how much tuning an algorithm asks for, from a grid over several environments",
+    "doctor": "say what is wrong with a run, and what to do about it: relook doctor run runs/first",
     "plot": "draw learning curves, or any metric, as PNG, SVG or PDF",
     "export": "write what runs hold for other tools",
     "algorithms": "list the algorithms",

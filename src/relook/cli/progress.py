@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,8 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from relook.cli.tables import print_settings, stopped
+from relook.doctor.findings import Finding
+from relook.doctor.watch.live import Live
 from relook.errors import RelookError, WrongRequest
 from relook.runs.files import number
 from relook.runs.reading import Run
@@ -41,13 +43,18 @@ class Tail:
 class Newest:
     """What has become of a run's agents so far, from the files that its workers write."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, doctor: Live | None = None) -> None:
+        """`doctor` is told what is read."""
+        self._doctor = doctor
         self.steps = {agent.agent: 0 for agent in run.agents}
         self.returns: dict[int, float] = {}
         """The newest training returns."""
         self.events: list[tuple[int, dict[str, Any]]] = []
         """Everything that units said about themselves, in the order in which it was read."""
         units = {unit: run.unit_directory(unit) for unit in run.units}
+        self.ended = False
+        """Whether no unit trains any longer."""
+        self._training = set(run.units)
         self._tails = {unit: (Tail(at / "events.jsonl"), Tail(at / "metrics.jsonl")) for unit, at in units.items()}
 
     def update(self) -> list[tuple[int, dict[str, Any]]]:
@@ -55,13 +62,19 @@ class Newest:
         new = []
         for unit, (events, metrics) in list(self._tails.items()):
             own = [(unit, event) for event in events.read()]
-            for row in metrics.read():
+            rows = metrics.read()
+            if self._doctor is not None:
+                self._doctor.take(unit, [event for _, event in own], rows)
+            for row in rows:
                 self.steps[row["agent"]] = row["steps"]
                 if row["episode_return"] is not None:
                     self.returns[row["agent"]] = number(row["episode_return"])
             if any(event["event"] == "finished" for _, event in own):
                 del self._tails[unit]
+            if any(event["event"] in ("finished", "interrupted", "failed") for _, event in own):
+                self._training.discard(unit)
             new += own
+        self.ended = not self._training
         self.events += new
         return new
 
@@ -72,10 +85,11 @@ class Progress:
     The line is drawn on a terminal only; what limits a run's promises is said anywhere.
     """
 
-    def __init__(self, run: Run, steps: int, stream: TextIO) -> None:
-        """`steps` is what all agents will make together."""
+    def __init__(self, run: Run, steps: int, stream: TextIO, doctor: Live | None = None, *, strict: bool) -> None:
+        """`steps` is what all agents will make together; `strict` ends training where the `doctor` finds an error."""
         self._run = run
-        self._newest = Newest(run)
+        self._newest = Newest(run, doctor)
+        self._doctor, self._strict, self._steps = doctor, strict, steps
         self._notes: Counter[str] = Counter()
         self._began: float | None = None
         self._before = 0
@@ -112,6 +126,11 @@ class Progress:
         if self._began is None and done:  # what a run that goes on had made before does not count
             self._began, self._before = time.monotonic(), done
         elapsed = time.monotonic() - self._began if self._began else 0
+        if self._doctor is not None:
+            self._tell(self._doctor.look(done / self._steps))
+            if self._strict and self._doctor.broken is not None and not self._newest.ended:
+                self._strict = False  # once is enough: a second interrupt would kill
+                raise KeyboardInterrupt
         self._bar.update(
             self._task,
             completed=done,
@@ -119,6 +138,28 @@ class Progress:
             speed=f"{(done - self._before) / elapsed:,.0f} steps/s" if elapsed > 1 else "",
             notes=", ".join(f"{count} {what}" for what, count in self._notes.items()),
         )
+
+    def conclude(self, *, failed: bool = False) -> None:
+        """After training: what the doctor finds in all of it, and one line that says how much that is.
+
+        Where training failed or was interrupted, it would mislead to say that nothing was found.
+        """
+        if self._doctor is None:
+            return
+        self._tell(self._doctor.look_again())
+        if self._doctor.found or not failed:
+            self._console.print(self._doctor.summary(), highlight=False, markup=False, soft_wrap=True)
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        """A short paragraph each."""
+        for finding in findings:
+            self._console.print(
+                f"doctor: {finding.severity}: {finding.check.name}, {finding.subject}: {finding.evidence}. Perhaps "
+                f"{finding.check.causes[0]}.",
+                style="red" if finding.severity == "error" else "yellow",
+                highlight=False,
+                markup=False,
+            )
 
     def _returns_so_far(self) -> str:
         if not self._newest.returns:
@@ -160,14 +201,20 @@ class Progress:
 
 
 @contextmanager
-def showing(run: Run, steps: int) -> Iterator[Progress]:
-    """The progress line while a run is trained, and a table of what became of it, also if only a part did."""
+def showing(run: Run, steps: int, doctor: Live | None = None, *, strict: bool = False) -> Iterator[Progress]:
+    """The progress line while a run is trained, and a table of what became of it, also if only a part did.
+
+    A `doctor` looks on. With `strict` an error that it finds does what a first Ctrl-C does.
+    """
+    progress = Progress(run, steps, sys.stderr, doctor, strict=strict)
     try:
-        with Progress(run, steps, sys.stderr) as progress:
+        with progress:
             yield progress
     except WrongRequest:
         raise
     except RelookError:
         print_settings(Run(run.path))
+        progress.conclude(failed=True)
         raise
     print_settings(Run(run.path))
+    progress.conclude()

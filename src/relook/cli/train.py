@@ -6,13 +6,16 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
 from relook.algorithms import ALGORITHMS, Algorithm, algorithm
 from relook.cli.options import environment_arguments, parse, sizes
-from relook.errors import WrongRequest
+from relook.errors import Interrupted, RelookError, WrongRequest
+
+if TYPE_CHECKING:
+    from relook.doctor.watch.live import Live
 
 
 @dataclass
@@ -49,6 +52,10 @@ class Form:
     """Processes at a time; as many as there are processor cores unless said otherwise."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """The run's directory, which must not exist yet; below runs/ unless said otherwise."""
+    watch: bool = True
+    """Let the doctor look on, and say in a sentence what it finds."""
+    strict: bool = False
+    """End the training after its iteration where the doctor finds an error, and exit with status 1."""
 
 
 def form_for(known: Algorithm, preset: str | None = None) -> type[Any]:
@@ -86,8 +93,11 @@ def run(arguments: Sequence[str]) -> None:
         raise WrongRequest(f"expected at least one seed; found --seeds {form.seeds}")
     if form.reset_seed not in ("each", "once"):
         raise WrongRequest(f"expected --reset-seed each or once; found {form.reset_seed!r}")
+    if form.strict and not form.watch:
+        raise WrongRequest("expected --strict with the doctor that it obeys; found --no-watch; leave one of them out")
 
     from relook.cli.progress import showing
+    from relook.doctor.watch.live import Live
     from relook.envs import EnvironmentSpec
     from relook.training import Request, carry_out, planned_steps, prepare
     from relook.workers import available_cores
@@ -118,14 +128,30 @@ def run(arguments: Sequence[str]) -> None:
     if prepared.record["replay_bytes"]:
         mebibytes = prepared.record["replay_bytes"] / 2**20
         print(f"The replay takes up to {mebibytes:,.0f} MiB of memory.", file=sys.stderr)
-    with showing(prepared, sum(planned)) as progress:
-        carry_out(prepared, spec, workers, progress.update)
+    doctor = Live(prepared) if form.watch else None
+    try:
+        with showing(prepared, sum(planned), doctor, strict=form.strict) as progress:
+            carry_out(prepared, spec, workers, progress.update)
+    except Interrupted:
+        _obey(form, doctor, prepared.path)
+        raise
     print(f"\nThe run lies in {prepared.path}. Next:")
     for command in ("show", "plot"):
         print(f"  relook {command} {prepared.path}")
     repeat = f" --env {form.env}" if spec.imports_code else ""
     repeat += f" --actor-critic {form.actor_critic}" if form.actor_critic else ""
     print(f"  relook evaluate {prepared.path}{repeat}")
+    _obey(form, doctor, prepared.path)
+
+
+def _obey(form: Form, doctor: "Live | None", path: Path) -> None:
+    """Raise `RelookError` if the doctor found an error, and the user wants to end then."""
+    if form.strict and doctor is not None and doctor.broken is not None:
+        found = doctor.broken
+        raise RelookError(
+            f"the doctor found {found.check.name}: {found.evidence}; --strict ends there, and {path} keeps what was "
+            f"trained: relook doctor run {path}"
+        ) from None
 
 
 def _preset(words: Sequence[str]) -> str | None:

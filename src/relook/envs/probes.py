@@ -268,15 +268,32 @@ class Ends(_Probe):
 
 
 class StayOrQuit(_Probe):
-    """Action 0 earns 1 and goes on, and a time limit that is not seen cuts after 5 steps; action 1 earns 7 and ends.
+    """The first action leads to place 1 or to place 2, each a unit vector, and is the only one that matters.
 
-    To stay is worth 1 / (1 - γ), 10 or more for γ ≥ 0.9. Whoever takes the limit for an end finds 5, and quits.
+    Place 1 earns 1 at each step for ever, and a time limit that is not seen cuts after four steps there; place 2 earns
+    1 at each of four steps, and once more 1 with the last, which terminates. Action 0, to place 1, is worth more for
+    any γ above 0.8; whoever takes the limit for an end finds place 2 better.
     """
 
+    observation_space = _box(3)
+
+    def _at(self, place: int) -> Vector:
+        observation = np.zeros(3, dtype=np.float32)
+        observation[place] = 1
+        return observation
+
+    def begin(self) -> Vector:
+        self.place = 0
+        return self._at(0)
+
     def step(self, action: Any) -> Step:
+        if self.place == 0:
+            self.place = 1 + self.chosen(action)
+            return self._at(self.place), 0.0, False, False, {}
         self.t += 1
-        quits = self.chosen(action) == 1
-        return _vector(0), 7.0 if quits else 1.0, bool(quits), self.t == 5 and not quits, {}
+        stays = self.place == 1
+        last = self.t == 4
+        return self._at(self.place), 1.0 if stays or not last else 2.0, last and not stays, last and stays, {}
 
 
 PROBES: tuple[type[_Probe], ...] = (

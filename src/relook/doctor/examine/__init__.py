@@ -1,0 +1,1 @@
+"""Checks that run an algorithm, ours or anybody's."""

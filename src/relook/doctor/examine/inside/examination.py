@@ -1,0 +1,140 @@
+"""The examination of one of our algorithms: every check looks on while it trains for a moment, in each setting."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from types import ModuleType
+
+from relook.doctor.examine.inside import (
+    actor_gradients,
+    advantages,
+    backwards,
+    bounds,
+    critic_gradients,
+    densities,
+    drawn_actions,
+    evaluations,
+    faults,
+    judgements,
+    minibatches,
+    optimisers,
+    policy_gradients,
+    records,
+    replay_samples,
+    resumption,
+    scales,
+    schedules,
+    storage,
+    streams,
+    target_networks,
+    td_targets,
+    temperatures,
+    transitions,
+    trust_regions,
+    value_gradients,
+)
+from relook.doctor.examine.inside.patient import RUNS, Patient
+from relook.doctor.examine.inside.settings import SETTINGS, SHARE, Setting
+from relook.doctor.findings import Check, Finding
+
+CHECKS: tuple[ModuleType, ...] = (
+    transitions,
+    bounds,
+    storage,
+    minibatches,
+    replay_samples,
+    schedules,
+    scales,
+    densities,
+    judgements,
+    advantages,
+    temperatures,
+    td_targets,
+    backwards,
+    policy_gradients,
+    trust_regions,
+    value_gradients,
+    critic_gradients,
+    actor_gradients,
+    optimisers,
+    target_networks,
+    drawn_actions,
+    faults,
+    evaluations,
+    records,
+    streams,
+)
+"""In the order of cause: what comes later may be broken by what comes before."""
+
+ORDER: tuple[Check, ...] = (RUNS, *(module.CHECK for module in CHECKS), resumption.CHECK)
+
+
+@dataclass
+class Examined:
+    """What an examination found."""
+
+    algorithm: str
+    findings: list[Finding] = field(default_factory=list)
+    """In the order of cause."""
+    looks: dict[str, int] = field(default_factory=dict)
+    """How many comparisons each check made."""
+    seconds: float = 0.0
+
+
+def examine(name: str, *, until_found: bool = False) -> Examined:
+    """Examine one of our algorithms. `until_found`: no further setting once something is found."""
+    found, began = Examined(name), monotonic()
+    for patient in _patients(name):
+        for check, count in patient.looks.items():
+            found.looks[check] = found.looks.get(check, 0) + count
+        known = {finding.check.name for finding in found.findings}
+        found.findings += [finding for finding in patient.findings if finding.check.name not in known]
+        if until_found and found.findings:
+            break
+    names = [check.name for check in ORDER]
+    found.findings.sort(key=lambda finding: names.index(finding.check.name))
+    found.seconds = monotonic() - began
+    return found
+
+
+def located(findings: Sequence[Finding]) -> str:
+    """The component that is most likely broken: that of the first finding in the order of cause.
+
+    A loss of the policy and one of the values that are both off have one cause, and it is not in either.
+    """
+    found = {finding.check.name for finding in findings}
+    if not findings:
+        return ""
+    policy, value = {"policy-gradient", "actor-gradient"} & found, {"value-gradient", "critic-gradient"} & found
+    both = policy and value and findings[0].check.name in policy | value
+    return "gradient" if both else findings[0].component
+
+
+def _patients(name: str) -> Iterator[Patient]:
+    for setting in SETTINGS[name]:
+        patient = _patient(name, setting)
+        for check in [faults] if setting.fault else CHECKS:
+            check.attach(patient)
+        patient.train()
+        yield patient
+    first = SETTINGS[name][0]
+    again = _patient(name, first)
+    streams.compare(lambda seeds: _patient(name, first, seeds), again)
+    resumption.compare(lambda: _patient(name, first), again)
+    yield again
+
+
+def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12)) -> Patient:
+    return Patient(
+        name,
+        setting.values,
+        continuous=setting.continuous,
+        still=setting.still,
+        share=SHARE,
+        seeds=seeds,
+        iterations=setting.iterations,
+        evaluate_episodes=setting.evaluate_episodes,
+        fault=setting.fault,
+        mixed=setting.mixed,
+        rescale=setting.rescale,
+    )

@@ -1,0 +1,53 @@
+"""The networks of off-policy algorithms, as a textbook writes them: what several checks compute once more."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relook.doctor.examine.inside import plain
+from relook.doctor.examine.inside.patient import Patient
+
+Theta = dict[str, Tensor]
+
+
+def target_theta(patient: Patient, target: Any, a: int) -> Theta:
+    """The tensors of one agent in a target network."""
+    return plain.leaves(patient.state_of(target.source, target.parameters.theta), a)
+
+
+def q_of(patient: Patient, theta: Theta, observation: Tensor) -> Tensor:
+    """Q(s, ·) [B, n] of a DQN."""
+    output = plain.network(theta, "q", observation.double(), patient.config.activation)
+    if not patient.config.dueling:
+        return output
+    return output[:, :1] + output[:, 1:] - output[:, 1:].mean(1, keepdim=True)
+
+
+def critics_of(patient: Patient, theta: Theta, observation: Tensor, action: Tensor) -> Tensor:
+    """Q(s, a) [G, B] of each critic."""
+    inputs = torch.cat([observation.double(), action.double()], 1)
+    names = sorted({name.split("/")[0] for name in theta if name.startswith("q")})
+    return torch.stack([plain.network(theta, name, inputs, patient.config.activation)[:, 0] for name in names])
+
+
+def mu_of(patient: Patient, theta: Theta, observation: Tensor) -> Tensor:
+    """μ(s) [B, K]."""
+    middle, half = range_of(patient)
+    return middle + half * plain.network(theta, "policy", observation.double(), patient.config.activation).tanh()
+
+
+def drawn_of(patient: Patient, theta: Theta, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Actions [B, K] of a squashed Gaussian and log π(a|s) [B]."""
+    output = plain.network(theta, "policy", observation.double(), patient.config.activation)
+    return plain.squashed(output, noise.double(), *range_of(patient))
+
+
+def range_of(patient: Patient) -> tuple[Tensor, Tensor]:
+    """The middle of each component of an action, and half of its range [K]."""
+    return patient.ac.middle.double(), patient.ac.half.double()
+
+
+def theta_of(patient: Patient, a: int) -> Theta:
+    """The tensors of one agent's networks as they are now."""
+    return plain.leaves(patient.ac.state(), a)

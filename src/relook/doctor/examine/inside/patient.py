@@ -1,0 +1,341 @@
+"""An algorithm of ours that trains for a moment in wards, with checks that look at every call of its parts.
+
+A check is a file with a `CHECK` and a function `attach(patient)`, which says what it wants to look at:
+`patient.around(owner, name, hook)` has `hook(call, *args, **kwargs)` called in place of a function, for as long as the
+patient trains. The hook calls `call`, looks, and returns what came. A check compares each part with what its own inputs
+ask for, so that a fault is found where it is, and not in all that follows from it.
+"""
+
+import functools
+import importlib
+import tempfile
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relook.algorithms import algorithm
+from relook.doctor.examine.inside.ward import Fault, Ledger, ward
+from relook.doctor.findings import Check, Finding
+from relook.envs import Environments, Transition
+from relook.population import Agent, Agents, Optimiser, Parameters
+from relook.population.hyperparameters import names
+from relook.runs.unit import Unit
+from relook.runs.work import Work
+
+Hook = Callable[..., Any]
+
+KINDS = 3
+"""Numbers of a mixed observation that say its kind, and are not normalised."""
+
+TOLERANCE = 2e-4
+"""Relative to the largest number compared: what float32 loses in an update is ten times less, faults are larger."""
+
+
+class Moment(NamedTuple):
+    """A step of all environments that an algorithm learns in."""
+
+    iteration: int
+    action: Tensor
+    told: Transition
+
+
+class Move(NamedTuple):
+    """A step of an optimiser."""
+
+    optimiser: Any
+    rates: Mapping[str, Tensor]
+    asked: Mapping[str, Any]
+    """`active`, and `max_norm` and `clip_together` where they are given."""
+    before: Tensor
+    gradient: Tensor
+    """As the step found it."""
+    after: Tensor
+
+
+class Patient:
+    """One algorithm with one setting, examined while it trains."""
+
+    def __init__(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        continuous: bool,
+        still: bool = False,
+        share: float = 1.0,
+        seeds: Sequence[int] = (11, 12),
+        iterations: int = 3,
+        evaluate_episodes: int = 0,
+        fault: Fault = "",
+        mixed: bool = False,
+        rescale: bool = True,
+    ) -> None:
+        """`values` are hyper-parameters; of numeric ones each agent has `share` times what the one before it has."""
+        known = algorithm(name)
+        self.name, self.known, self.continuous, self.still = name, known, continuous, still
+        self.module = importlib.import_module(f"relook.algorithms.{name}")
+        self.config = known.config(**values)
+        numeric = {key: value for key, value in asdict(self.config).items() if key in names(known.config, "numeric")}
+        own = [{key: value * share**a for key, value in numeric.items()} for a in range(len(seeds))]
+        self.agents = Agents([Agent(a, seed, own[a]) for a, seed in enumerate(seeds)])
+        self.iterations, self.evaluate_episodes = iterations, evaluate_episodes
+        self.ledger, self.fault, self.mixed, self.rescale = Ledger(), fault, mixed, rescale
+        self.ac: Any = None
+        """The networks, once they are built."""
+        self.envs: Any = None
+        """The environments that it learns in."""
+        self.first: Mapping[str, Tensor] = {}
+        """What the networks start with, by name."""
+        self.history: list[Moment] = []
+        """What the environments were given and said, step by step."""
+        self.moves: list[Move] = []
+        """The optimisers' steps of this iteration."""
+        self.beyond: list[Tensor] = []
+        """What lies beyond the ends of each agent's episodes, for who looks at returns."""
+        self.rollout_seen: Tensor = torch.zeros(0)
+        """The observations [A, T · N, D] of a rollout that returns are computed of."""
+        self.value_targets: list[dict[bytes, float]] = [{} for _ in seeds]
+        """The value target of each observation of this iteration's rollout, for each agent."""
+        self.losses: dict[str, list[list[float]]] = defaultdict(list)
+        """Losses of this iteration as checks computed them: of each step, for each agent."""
+        self.directory = Path()
+        self.learns = False
+        """Whether training has begun: what the start-up self-check calls before is not looked at."""
+        self.iteration = 0
+        self.findings: list[Finding] = []
+        self.looks: dict[str, int] = defaultdict(int)
+        """How often each check has compared something."""
+        self._hooks: list[tuple[Any, str, Hook]] = []
+
+    @property
+    def setting(self) -> str:
+        return f"{self.name} with {'continuous' if self.continuous else 'discrete'} actions"
+
+    # -- what checks call ----------------------------------------------------------------------------------------------
+
+    def around(self, owner: Any, name: str, hook: Hook) -> None:
+        """Have `hook(call, …)` called in place of a function or method of a module or class, while agents train."""
+        if not hasattr(owner, name):
+            raise AttributeError(f"expected {name} in {owner}")
+        self._hooks.append((owner, name, hook))
+
+    def has(self, name: str) -> bool:
+        """Whether the algorithm's file has a function of this name."""
+        return hasattr(self.module, name)
+
+    def report(self, check: Check, evidence: str, where: str, **figures: Any) -> None:
+        """Something is broken. Only the first finding of each check is kept: the others follow from it."""
+        if all(found.check is not check for found in self.findings):
+            self.findings.append(Finding(check, "error", evidence, where, figures, self.setting))
+
+    def ask(self, check: Check, holds: Any, evidence: str, where: str, **figures: Any) -> None:
+        """Report unless something holds."""
+        self.looks[check.name] += 1
+        if not bool(holds):
+            self.report(check, evidence, where, **figures)
+
+    def compare(
+        self,
+        check: Check,
+        what: str,
+        found: Any,
+        expected: Any,
+        where: str,
+        tolerance: float = TOLERANCE,
+        floor: float = 1e-8,
+    ) -> None:
+        """Report unless numbers are as expected, up to a share of the largest of them, or of `floor`."""
+        x, y = (
+            torch.as_tensor(np.asarray(z) if isinstance(z, list) else z).detach().double() for z in (found, expected)
+        )
+        if x.shape != y.shape:
+            self.ask(check, False, f"{what}: expected shape {list(y.shape)}; found {list(x.shape)}", where)
+            return
+        if not x.numel():
+            return
+        error, scale = (x - y).abs().nan_to_num(nan=float("inf")), max(float(y.abs().max()), floor)
+        worst = int(error.flatten().argmax())
+        at = np.unravel_index(worst, x.shape) if x.ndim else ()
+        place = f" at {[int(i) for i in at]}" if at else ""
+        self.ask(
+            check,
+            float(error.max()) <= tolerance * scale,
+            f"{what}: expected {float(y.flatten()[worst]):.6g}{place}; found {float(x.flatten()[worst]):.6g}",
+            where,
+            expected=float(y.flatten()[worst]),
+            found=float(x.flatten()[worst]),
+        )
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def train(self, *, pause: bool = False) -> None:
+        """Train, with all checks looking on. A training that raises an exception is a finding of its own.
+
+        `pause`: stop after the first iteration, and go on from the checkpoint.
+        """
+        spec = ward(self.ledger, continuous=self.continuous, still=self.still, mixed=self.mixed, faulty=self._faulty)
+        spec = replace(spec, rescale_actions=self.rescale)
+        with ExitStack() as hooks, tempfile.TemporaryDirectory(prefix="relook-doctor-") as scratch:
+            self.directory = Path(scratch)
+            hooks.enter_context(_patched(Environments, "step", self._when_it_learns(self._remember)))
+            for optimiser in (Optimiser, *Optimiser.__subclasses__()):
+                if "step" in vars(optimiser):
+                    hooks.enter_context(_patched(optimiser, "step", self._when_it_learns(self._move)))
+            for owner, name, hook in self._hooks:
+                hooks.enter_context(_patched(owner, name, self._when_it_learns(hook)))
+            hooks.enter_context(_patched(Unit, "start", self._start))
+            hooks.enter_context(_patched(Unit, "iterations", self._counted))
+            each = self.config.steps_each
+            work = Work(self.directory, spec, self.agents, self.config, self.iterations * each, self.evaluate_episodes)
+            try:
+                if pause:
+                    self.known.train(replace(work, until=each), self._networks)
+                self.known.train(work, self._networks)
+                self.learns = False
+                for after in self._after:
+                    after()
+            except Exception as error:
+                self._crash(error)
+            finally:
+                self.learns = False
+
+    def _crash(self, error: Exception) -> None:
+        """An exception is the finding that explains all others."""
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if "relook" in frame.filename and "doctor" not in frame.filename] or frames
+        place, line = ours[-1].filename.rpartition("relook/")[2], ours[-1].lineno
+        part = next((part for word, part in PLACES if word in f"{place} {ours[-1].name}"), RUNS.component)
+        evidence = f"expected no exception; found {type(error).__name__}: {error}"
+        self.findings.append(Finding(RUNS, "error", evidence, f"relook/{place}, line {line}", {}, self.setting, part))
+
+    def _faulty(self) -> Fault:
+        """What is wrong with the next ward: the second agent's learn to be faulty, if that is asked for."""
+        envs = getattr(self.config, "envs", 1)
+        made = len(self.ledger.episodes)
+        return self.fault if envs <= made < 2 * envs else ""
+
+    _after: tuple[Callable[[], None], ...] = ()
+
+    def afterwards(self, look: Callable[[], None]) -> None:
+        """Look once more when training has ended, before its directory goes."""
+        self._after = (*self._after, look)
+
+    def _when_it_learns(self, hook: Hook) -> Hook:
+        def looked_at(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            return hook(call, *args, **kwargs) if self.learns else call(*args, **kwargs)
+
+        return looked_at
+
+    def _remember(self, call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
+        chosen = action.clone()
+        told = call(envs, action)
+        if envs is self.envs:
+            self.history.append(Moment(self.iteration, chosen, Transition(*(x.clone() for x in told))))
+        return told
+
+    def _move(self, call: Callable[..., Any], optimiser: Any, rates: Any, **kwargs: Any) -> Any:
+        parameters = optimiser.parameters
+        before, gradient = parameters.theta.clone(), parameters.gradient.clone()
+        given = call(optimiser, rates, **kwargs)
+        self.moves.append(Move(optimiser, dict(rates), kwargs, before, gradient, parameters.theta.clone()))
+        return given
+
+    def _networks(self, *args: Any, **kwargs: Any) -> Any:
+        self.ac = self.known.networks(*args, **kwargs)
+        return self.ac
+
+    def _start(
+        self, call: Callable[..., Any], unit: Any, actor_critic: Any, envs: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        call(unit, actor_critic, envs, *args, **kwargs)
+        self.ac, self.envs, self.learns = actor_critic, envs, True  # rehearsals have built others
+        self.first = actor_critic.state()
+
+    def _counted(self, call: Callable[..., Iterator[int]], *args: Any, **kwargs: Any) -> Iterator[int]:
+        for self.iteration in call(*args, **kwargs):
+            self.moves.clear()
+            self.losses.clear()
+            yield self.iteration
+        self.learns = False
+
+    def seen(self, a: int, observation: Tensor) -> Tensor:
+        """What the networks of an agent see of observations [B, D], in float64: the normaliser's numbers, if any."""
+        normaliser, x = getattr(self.ac, "normaliser", None), observation.double()
+        if normaliser is None:
+            return x
+        scaled = ((x - normaliser.mean[a]) / (normaliser.variance[a] + 1e-8).sqrt()).clamp(-10, 10)
+        return torch.cat([x[:, :KINDS], scaled[:, KINDS:]], 1) if self.mixed else scaled
+
+    def hyperparameter(self, a: int, name: str) -> float:
+        """What an agent was given, now: those that fall to 0 have fallen as far as training has come."""
+        value = float(self.agents[a].hyperparameters[name])
+        falls = getattr(self.config, f"anneal_{name}", False)
+        return value * (1 - self.iteration / self.iterations) if falls else value
+
+    def state_of(self, parameters: Parameters, block: Tensor) -> dict[str, Tensor]:
+        """A block [A, G, P] that lies as θ does, by name: a gradient, or the θ of a target network."""
+        owner = self.ac if parameters is self.ac.parameters else self.ac.critics
+        before = owner.parameters.theta.clone()
+        try:
+            owner.parameters.theta.copy_(block)
+            state = self.ac.state()
+        finally:
+            owner.parameters.theta.copy_(before)
+        return {name: x for name, x in state.items() if name.split("/")[0] in parameters.groups}
+
+
+PLACES = (
+    ("critic_step", "value loss"),
+    ("policy_step", "policy loss"),
+    ("fit_value", "value loss"),
+    ("values.py", "value loss"),
+    ("target", "target network"),
+    ("estimates.py", "estimates"),
+    ("returns.py", "estimates"),
+    ("optimiser.py", "optimiser"),
+    ("normalis", "normalisation"),
+    ("rollout.py", "buffer"),
+    ("replay.py", "buffer"),
+    ("evaluation.py", "evaluation"),
+    ("envs/", "environment"),
+    ("policies.py", "networks"),
+    ("distributions.py", "networks"),
+    ("networks/", "networks"),
+    ("runs/", "record"),
+    ("randomness.py", "randomness"),
+)
+"""Which component an exception comes from, by a word of its file and function: the first that fits."""
+
+RUNS = Check(
+    name="runs",
+    component="gradient",
+    asks="It trains for a few iterations without an exception.",
+    causes=("a shape that does not fit", "a name that is not there"),
+    remedy="Read the last line of the traceback.",
+    lesson="What raises an exception is the kindest of faults: it says where it is. All other checks of this page are "
+    "for those that do not.",
+)
+
+
+@contextmanager
+def _patched(owner: Any, name: str, hook: Hook) -> Iterator[None]:
+    """Put a hook in the place of a function, and take it away again."""
+    call = getattr(owner, name)
+
+    @functools.wraps(call)
+    def replaced(*args: Any, **kwargs: Any) -> Any:
+        return hook(call, *args, **kwargs)
+
+    setattr(owner, name, replaced)
+    try:
+        yield
+    finally:
+        setattr(owner, name, call)

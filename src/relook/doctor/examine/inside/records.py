@@ -1,0 +1,152 @@
+"""Is what is logged what happened?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relook.buffers import Replay
+from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.findings import Check
+from relook.runs.evaluation import Evaluation
+from relook.runs.files import read_lines
+from relook.runs.unit import Unit
+
+CHECK = Check(
+    name="records",
+    component="record",
+    asks="Logged returns are those of the environment; KL, clip fraction, explained variance, value bias and the "
+    "number of updates are what their definitions give.",
+    causes=("a return of scaled rewards", "an estimator of KL that can be negative", "another set of samples"),
+    remedy="Compute the figure once more from what it is about.",
+    lesson="Every diagnosis from curves rests on the curves. E[-log r] is an unbiased estimator of KL that may be "
+    "negative; E[(r - 1) - log r] cannot be (Schulman's note on approximating KL).",
+)
+WHERE = "metrics.jsonl and episodes.jsonl"
+
+
+def attach(patient: Patient) -> None:
+    ratios: list[Tensor] = []
+    clips: list[list[float]] = []
+    estimates: list[Any] = []
+
+    def gradient_step(call: Callable[..., Any], *args: Any) -> Any:
+        step = call(*args)
+        ratios.append(step.log_ratio.double().clone())
+        clips.append([patient.hyperparameter(a, "clip") for a in range(len(patient.agents))])
+        return step
+
+    def estimate(call: Callable[..., Any], *args: Any) -> Any:
+        estimates.append(call(*args))
+        return estimates[-1]
+
+    def record(
+        call: Callable[..., Any], unit: Any, diagnostics: Mapping[str, Tensor], *rest: Any, **kwargs: Any
+    ) -> Any:
+        if ratios:
+            for a in range(len(patient.agents)):
+                kl = [float((x[a].exp() - 1 - x[a]).mean()) for x in ratios]
+                beyond = [
+                    float(((x[a].exp() - 1).abs() > clip[a]).double().mean())
+                    for x, clip in zip(ratios, clips, strict=True)
+                ]
+                if float(diagnostics["updates"][a]) == len(ratios):
+                    patient.compare(CHECK, "kl", diagnostics["kl"][a], np.mean(kl), WHERE, 1e-2, 1e-4)
+                    patient.compare(
+                        CHECK, "clip_fraction", diagnostics["clip_fraction"][a], np.mean(beyond), WHERE, 1e-3
+                    )
+        if estimates and "explained_variance" in diagnostics:
+            for a in range(len(patient.agents)):
+                value, target = (x[a].flatten().double() for x in (estimates[-1].value, estimates[-1].target))
+                explained = 1 - (target - value).var(correction=0) / target.var(correction=0)
+                bias = (value - target).mean() / target.std(correction=0)
+                patient.compare(
+                    CHECK, "explained variance", diagnostics["explained_variance"][a], explained, WHERE, 1e-3, 1.0
+                )
+                patient.compare(CHECK, "value bias", diagnostics["value_bias"][a], bias, WHERE, 1e-3, 1.0)
+        for name, steps in patient.losses.items():
+            if name == "value_loss" and patient.name == "a2c":  # each of whose rollouts has a scale of its own
+                continue
+            scale = (
+                diagnostics["reward_scale"].double() ** 2 if name == "value_loss" else torch.ones(len(patient.agents))
+            )
+            stopped = "updates" in diagnostics and ratios and float(diagnostics["updates"].min()) < len(ratios)
+            if not stopped:
+                expected = torch.tensor(steps).double().mean(0) * scale
+                patient.compare(CHECK, name, diagnostics[name], expected, WHERE, 1e-3, 1e-4)
+        ratios.clear()
+        clips.clear()
+        estimates.clear()
+        return call(unit, diagnostics, *rest, **kwargs)
+
+    def age(call: Callable[..., Tensor], replay: Replay, places: Tensor) -> Tensor:
+        found = call(replay, places)
+        steps = len(patient.history) * patient.config.envs
+        patient.compare(CHECK, "replay_age", found, steps - places.double(), WHERE, 1e-6)
+        return found
+
+    def dormant(call: Callable[..., Tensor], activations: Sequence[Tensor], threshold: float = 0.025) -> Tensor:
+        found = call(activations, threshold)
+        for a in range(len(patient.agents)):
+            asleep = []
+            for layer in activations:
+                strength = layer[a].double().abs().mean(0)
+                asleep += [float(own) <= threshold * float(strength.mean()) for own in strength]
+            patient.compare(CHECK, "dormant", found[a], float(np.mean(asleep)), WHERE, 1e-6)
+        return found
+
+    def bias(call: Callable[..., Tensor], evaluation: Any, discount: Tensor) -> Tensor:
+        found = call(evaluation, discount)
+        for a in range(len(patient.agents)):
+            patient.compare(CHECK, "q_bias", found[a], _bias(patient, evaluation, a), WHERE, 1e-3, 1.0)
+        return found
+
+    if patient.has("replay_for"):
+        patient.around(Replay, "age", age)
+        patient.around(Evaluation, "bias", bias)
+    if patient.has("dormant"):
+        patient.around(patient.module, "dormant", dormant)
+    if patient.has("gradient_step"):
+        patient.around(patient.module, "gradient_step", gradient_step)
+    if patient.has("estimate"):
+        patient.around(patient.module, "estimate", estimate)
+    patient.around(Unit, "record", record)
+    patient.afterwards(lambda: _returns(patient))
+
+
+def _bias(patient: Patient, evaluation: Any, a: int) -> float:
+    """Mean of V - G over the steps of an agent's deterministic episodes, newest first in the ledger.
+
+    An episode that did not terminate goes on with its last step's own estimate, which then does not count.
+    """
+    gamma, count, errors = patient.hyperparameter(a, "discount"), patient.evaluate_episodes, []
+    own = _instances_of(patient, evaluation)
+    for n in range(count):
+        played = [p for p in patient.ledger.episodes[own + a * evaluation.envs.count + n] if p.actions][-1]
+        value = [float(evaluation.values[t, a, n]) for t in range(len(played.actions))]
+        terminated, _ = played.end(len(played.actions) - 1)
+        total = 0.0 if terminated else value[-1]
+        for t in reversed(range(len(played.actions))):
+            if terminated or t < len(played.actions) - 1:
+                total = played.rewards[t] + gamma * total
+                errors.append(value[t] - total)
+    return float(np.mean(errors))
+
+
+def _instances_of(patient: Patient, evaluation: Any) -> int:
+    """The number of the first ward of an evaluation: its observations lead there."""
+    places = [patient.ledger.place(row.numpy()) for row in evaluation.envs.observation.flatten(0, 1)]
+    return min(place[0] for place in places if place is not None)
+
+
+def _returns(patient: Patient) -> None:
+    sums = {
+        (played.seed, len(played.actions)): float(np.sum(played.rewards)) for played in patient.ledger if played.actions
+    }
+    for row in read_lines(patient.directory / "episodes.jsonl"):
+        key = row["reset_seed"], row["length"]
+        patient.ask(CHECK, key in sums, "expected an episode that happened; found another seed or length", WHERE)
+        if key in sums:
+            patient.compare(CHECK, "return of an episode", row["return"], sums[key], WHERE, 1e-5)

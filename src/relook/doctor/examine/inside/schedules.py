@@ -1,0 +1,160 @@
+"""Does each thing happen as often, and with the rate, that the hyper-parameters say?"""
+
+from collections.abc import Callable
+from typing import Any
+
+from relook.buffers import Replay
+from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.findings import Check
+from relook.runs.unit import Unit
+
+CHECK = Check(
+    name="schedules",
+    component="schedule",
+    asks="Learning rates are those that were asked for and fall to 0 at the end of training and not before; updates "
+    "come as often as was asked for, after as many steps, and each part takes its turn.",
+    causes=(
+        "the learning rate falls too early, or another rate is used",
+        "epochs, minibatches or updates are left out or come twice",
+        "learning starts at another step",
+        "a delayed policy moves at every update, or never",
+    ),
+    remedy="Count steps and updates over a few iterations, and compare with what the hyper-parameters say.",
+    lesson="A rate that reaches 0 at half of training, or one update where ten were meant, looks like a hard task. The "
+    "number of updates per step is also what comparisons of sample efficiency rest on.",
+)
+
+RATES = {
+    "policy": ("learning_rate",),
+    "value": ("value_learning_rate", "learning_rate"),
+    "q": ("learning_rate",),
+    "q1": ("q_learning_rate",),
+    "q2": ("q_learning_rate",),
+    "temperature": ("temperature_learning_rate",),
+}
+"""The hyper-parameter of each group's learning rate: the first that the algorithm has."""
+
+
+def attach(patient: Patient) -> None:
+    place = f"relook/algorithms/{patient.name}.py"
+    made: list[list[int]] = []
+
+    stops = patient.hyperparameter(0, "target_kl") < float("inf") if patient.name == "ppo" else False
+
+    def record(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        _rates(patient, place)
+        made.append(_policy_steps(patient))
+        return call(*args, **kwargs)
+
+    def sample(call: Callable[..., Any], *args: Any) -> Any:
+        steps = len(patient.history) * patient.config.envs
+        patient.ask(
+            CHECK,
+            steps >= patient.config.learning_starts,
+            f"expected no update before {patient.config.learning_starts} steps; found one after {steps}",
+            place,
+        )
+        return call(*args)
+
+    def end() -> None:
+        if not made or stops:
+            return
+        for i, (found, expected) in enumerate(zip(made, _expected(patient), strict=True)):
+            patient.ask(
+                CHECK,
+                set(found) == {expected},
+                f"expected {expected} steps of the policy or of Q in iteration {i} for each agent; found {found}",
+                place,
+                expected=expected,
+                found=found,
+            )
+
+    def gradient_step(call: Callable[..., Any], *args: Any) -> Any:
+        step = call(*args)
+        for a in range(len(patient.agents)):
+            x = step.log_ratio[a].double()
+            over = float((x.exp() - 1 - x).mean()) > 1.5 * patient.hyperparameter(a, "target_kl")
+            expected = bool(step.took_part[a]) and not over
+            patient.ask(
+                CHECK,
+                bool(step.moved[a]) == expected,
+                f"expected the update {'to stop' if over else 'to go on'} at this KL; found otherwise",
+                place,
+            )
+        return step
+
+    patient.around(Unit, "record", record)
+    if stops:
+        patient.around(patient.module, "gradient_step", gradient_step)
+    if patient.has("replay_for"):
+        patient.around(Replay, "sample", sample)
+        _random_steps(patient, place)
+    patient.afterwards(end)
+
+
+def _random_steps(patient: Patient, place: str) -> None:
+    """The first actions come from all over their range, and none after them."""
+    random: set[int] = set()
+
+    def anything(call: Callable[..., Any], *args: Any) -> Any:
+        random.add(len(patient.history))
+        return call(*args)
+
+    def end() -> None:
+        expected = -(-patient.config.random_steps // patient.config.envs)
+        patient.ask(
+            CHECK,
+            random == set(range(expected)),
+            f"expected random actions in the first {expected} steps; found them in {len(random)}",
+            place,
+        )
+
+    if hasattr(patient.config, "random_steps"):
+        patient.around(patient.known.networks, "anything", anything)
+        patient.afterwards(end)
+
+
+def _rates(patient: Patient, place: str) -> None:
+    for move in patient.moves:
+        for group, rates in move.rates.items():
+            name = next(name for name in RATES[group] if name in patient.agents[0].hyperparameters)
+            for a in range(len(patient.agents)):
+                factor = patient.hyperparameter(a, "value_learning_rate_factor") if _by_factor(patient, group) else 1.0
+                expected = patient.hyperparameter(a, name) * factor
+                patient.compare(CHECK, f"learning rate of {group}", float(rates[a]), expected, place, 1e-5)
+
+
+def _by_factor(patient: Patient, group: str) -> bool:
+    return group == "value" and "value_learning_rate_factor" in patient.agents[0].hyperparameters
+
+
+def _policy_steps(patient: Patient) -> list[int]:
+    """Steps that each agent made in this iteration with what acts: the policy, or Q."""
+    acting = [
+        active for move in patient.moves for group, active in move.asked["active"].items() if group in ("policy", "q")
+    ]
+    return [sum(bool(active[a]) for active in acting) for a in range(len(patient.agents))]
+
+
+def _expected(patient: Patient) -> list[int]:
+    """Steps of the policy, or of Q, in each iteration."""
+    config, count = patient.config, patient.iterations
+    if patient.has("replay_for"):
+        found, number = [], 0
+        for i in range(count):
+            own = 0
+            for step in range(0, config.iteration, config.update_interval):
+                done = i * config.iteration + step + config.update_interval
+                if done >= config.learning_starts:
+                    for _ in range(round(config.update_to_data * config.update_interval)):
+                        number += 1
+                        own += number % getattr(config, "policy_delay", 1) == 0
+            found.append(own)
+        return found
+    samples = config.envs * config.horizon
+    each = 0 if patient.name == "trpo" else 1  # TRPO's policy moves without an optimiser
+    if patient.name == "ppo":
+        each = config.epochs * -(-samples // config.minibatch)
+    if patient.name == "a2c":
+        each = config.rollouts
+    return [each] * count

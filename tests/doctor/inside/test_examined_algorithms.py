@@ -1,0 +1,176 @@
+"""The examination of our own algorithms: nothing is found in what is healthy, and every check can find something."""
+
+import pytest
+import torch
+
+from relook.algorithms import ALGORITHMS
+from relook.doctor.examine.inside.examination import CHECKS, ORDER, examine, located
+from relook.doctor.examine.inside.patient import RUNS, Patient
+from relook.doctor.examine.inside.settings import SETTINGS
+from relook.doctor.examine.inside.ward import HIGH, LIMIT, LOW, Ledger, ward
+from relook.doctor.findings import COMPONENTS, Check, Finding, worst_first
+from relook.doctor.zoo import BUGS
+from relook.doctor.zoo.self_test import Caught, self_test
+
+OF_EVERY_CHECK = {
+    "transitions": "79",
+    "action-bounds": "61b",
+    "storage": "23b",
+    "schedules": "32",
+    "minibatches": "25",
+    "replay-samples": "q5",
+    "scales": "83",
+    "densities": "56",
+    "judgements": "5",
+    "advantages": "14b",
+    "td-targets": "45",
+    "backward": "slope-3",
+    "policy-gradient": "7",
+    "trust-region": "t4",
+    "value-gradient": "38",
+    "critic-gradient": "49",
+    "actor-gradient": "68",
+    "temperature": "64",
+    "optimiser-step": "adam",
+    "target-network": "41",
+    "drawn-actions": "50b",
+    "faults": "mask",
+    "evaluations": "86",
+    "records": "kl",
+    "random-streams": "a5",
+    "resumption": "r9",
+}
+"""A planted bug that each check has to name."""
+
+
+def healthy() -> dict[str, set[str]]:
+    """The checks that looked at something, by algorithm; nothing may be found."""
+    looks: dict[str, set[str]] = {}
+    for name in ALGORITHMS:
+        found = examine(name)
+        assert not found.findings, [(finding.check.name, finding.evidence) for finding in found.findings]
+        looks[name] = {check for check, count in found.looks.items() if count}
+    return looks
+
+
+def test_nothing_is_found_in_healthy_algorithms_and_every_check_looks_somewhere() -> None:
+    looks = healthy()
+    assert set().union(*looks.values()) == {check.name for check in ORDER} - {RUNS.name}
+    for name, own in looks.items():
+        assert {"transitions", "storage", "judgements", "backward", "schedules", "evaluations", "records"} <= own, name
+        assert {"random-streams", "resumption", "drawn-actions", "faults", "optimiser-step"} <= own, name
+
+
+def test_every_check_names_a_bug() -> None:
+    assert set(OF_EVERY_CHECK) == {check.name for check in ORDER} - {RUNS.name}
+    bugs = {bug.name: bug for bug in BUGS}
+    chosen = {check: bugs[name] for check, name in OF_EVERY_CHECK.items()}
+    told: list[Caught] = []
+    found = self_test(list(chosen.values()), told.append)
+    assert {caught.bug.name for caught in told} == {bug.name for bug in chosen.values()}
+    missed = {check: caught.checks for check, caught in zip(chosen, found, strict=True) if check not in caught.checks}
+    assert not missed
+
+
+def test_checks_are_described() -> None:
+    names = [check.name for check in ORDER]
+    assert len(set(names)) == len(names) == len(CHECKS) + 2
+    for check in ORDER:
+        assert check.component in COMPONENTS
+        assert check.asks.endswith(".")
+        assert check.causes
+        assert check.remedy.endswith(".")
+        assert len(check.lesson) > 80
+
+
+def test_every_algorithm_is_examined_with_all_kinds_of_actions_that_it_has() -> None:
+    assert set(SETTINGS) == set(ALGORITHMS)
+    for name, settings in SETTINGS.items():
+        kinds = {setting.continuous for setting in settings}
+        expected = {False} if name == "dqn" else {True} if name in ("ddpg", "td3", "sac") else {True, False}
+        assert kinds == expected, name
+        assert any(setting.still for setting in settings), name
+
+
+def test_an_exception_is_a_finding_of_its_own() -> None:
+    patient = Patient("ppo", {"envs": 2, "horizon": 8, "minibatch": 16, "hidden": (8,)}, continuous=False)
+
+    def breaks(call: object, *args: object, **kwargs: object) -> None:
+        raise ValueError("a fault of the test's")
+
+    patient.around(patient.module, "estimate", breaks)
+    patient.train()
+    [finding] = patient.findings
+    assert (finding.check, finding.severity) == (RUNS, "error")
+    assert "ValueError: a fault of the test's" in finding.evidence
+
+
+def test_hooks_are_gone_afterwards() -> None:
+    patient = Patient("ppo", {"envs": 2, "horizon": 8, "minibatch": 16, "hidden": (8,)}, continuous=False)
+    before = patient.module.estimate
+    patient.around(patient.module, "estimate", lambda call, *args: call(*args))
+    patient.train()
+    assert not patient.findings
+    assert patient.module.estimate is before
+    with pytest.raises(AttributeError, match="expected nothing_of_this_name"):
+        patient.around(patient.module, "nothing_of_this_name", lambda call: call())
+
+
+def test_numbers_are_compared_with_their_scale() -> None:
+    check = Check("a-check", "record", "It holds.", ("a cause",), "A remedy.", "A lesson.")
+    patient = Patient("ppo", {}, continuous=False)
+    patient.compare(check, "x", torch.tensor([1000.0, 0.01]), torch.tensor([1000.1, 0.0]), "here")
+    patient.compare(check, "x", [1.0], [1.0], "here", 0)
+    assert not patient.findings
+    patient.compare(check, "x", torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 2.0]), "here")
+    [finding] = patient.findings
+    assert finding.evidence == "x: expected 2 at [1]; found nan"
+    patient.compare(check, "y", torch.zeros(2), torch.zeros(2, 1), "here")
+    assert patient.findings == [finding], "only the first of each check is kept"
+    assert patient.looks[check.name] == 4
+
+
+def test_the_cause_of_two_losses_that_are_off_is_in_neither() -> None:
+    by_name = {check.name: check for check in ORDER}
+
+    def of(*names: str) -> str:
+        return located([Finding(by_name[name], "error", "", "") for name in names])
+
+    assert of() == ""
+    assert of("advantages", "policy-gradient") == "estimates"
+    assert of("policy-gradient", "records") == "policy loss"
+    assert of("policy-gradient", "value-gradient") == "gradient"
+    assert of("advantages", "policy-gradient", "value-gradient") == "estimates"
+
+
+def test_findings_are_sorted_and_recorded() -> None:
+    check = ORDER[1]
+    warning, error = (Finding(check, severity, "x", "y", {"z": 1.0}) for severity in ("warning", "error"))  # type: ignore[arg-type]  # a generator of literals
+    assert worst_first([warning, error]) == [error, warning]
+    record = error.record()
+    assert record["check"] == check.name
+    assert record["component"] == check.component
+    assert record["lesson"] == f"docs/doctor.md#{check.name}"
+    assert record["figures"] == {"z": 1.0}
+
+
+def test_a_ward_keeps_a_ledger_of_what_happened() -> None:
+    ledger = Ledger()
+    env = ward(ledger, continuous=True).make()
+    observation, _ = env.reset(seed=3)
+    first = observation.copy()
+    assert ledger.place(first) == (0, 0, 0)
+    steps = 0
+    over = False
+    while not over:
+        led_to, reward, terminated, truncated, _ = env.step((LOW + HIGH) / 2)
+        assert led_to is observation, "one array, changed in place"
+        steps += 1
+        over = terminated or truncated
+        assert ledger.place(led_to) == (0, 0, steps)
+        played = ledger.episodes[0][0]
+        assert played.rewards[-1] == reward
+        assert played.end(steps - 1) == (terminated, truncated)
+    assert steps <= LIMIT
+    assert played.seed == 3
+    assert ledger.place(first + 1) is None

@@ -1,0 +1,66 @@
+"""The bug zoo: every patch still applies, does something, and is taken out again."""
+
+import ast
+
+import pytest
+
+from relook.algorithms import ALGORITHMS
+from relook.doctor.findings import COMPONENTS
+from relook.doctor.zoo import BUGS, SOURCE, Bug
+from relook.doctor.zoo.self_test import cages, self_test
+from relook.errors import RelookError
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_patch_applies_to_todays_source_and_is_still_python(bug: Bug) -> None:
+    text = (SOURCE / bug.file).read_text(encoding="utf-8")
+    assert text.count(bug.right) == 1
+    ast.parse(text.replace(bug.right, bug.wrong))
+    assert bug.right != bug.wrong
+    assert bug.component in COMPONENTS
+    assert bug.algorithm in ALGORITHMS
+
+
+def test_there_are_enough_bugs_of_every_kind_and_each_has_its_own_name() -> None:
+    assert len(BUGS) >= 70
+    assert len({bug.name for bug in BUGS}) == len(BUGS)
+    assert {bug.algorithm for bug in BUGS} == set(ALGORITHMS)
+    assert len({(bug.file, bug.right, bug.wrong) for bug in BUGS}) == len(BUGS), "no bug twice"
+
+
+def test_a_bug_is_planted_in_a_copy_and_taken_out_again() -> None:
+    bug = next(bug for bug in BUGS if bug.name == "1")
+    with cages(1) as [cage]:
+        whole = (cage.package / bug.file).read_text(encoding="utf-8")
+        caught = cage.examine(bug)
+        assert caught.checks
+        assert caught.right
+        assert caught.seconds > 0
+        assert (cage.package / bug.file).read_text(encoding="utf-8") == whole
+        assert cage.ask("ppo")["findings"] == [], "and nothing is found where there is none"
+        place = cage.package
+    assert not place.exists()
+    assert (SOURCE / bug.file).read_text(encoding="utf-8") == whole
+
+
+def test_a_patch_that_no_longer_applies_is_an_error() -> None:
+    stale = Bug("stale", "a text that is not there", "ppo", "record", "algorithms/ppo.py", "no such text", "x")
+    with pytest.raises(
+        RelookError, match=r"expected the text that bug stale changes once in algorithms/ppo\.py; found it 0"
+    ):
+        self_test([stale], lambda caught: None, workers=1)
+
+
+def test_a_bug_that_keeps_relook_from_being_imported_is_caught() -> None:
+    broken = Bug(
+        "broken",
+        "a name that is not there",
+        "ppo",
+        "record",
+        "formulas/returns.py",
+        "import torch\n",
+        "import torchh\n",
+    )
+    [caught] = self_test([broken], lambda caught: None, workers=1)
+    assert caught.checks == ("import",)
+    assert "torchh" in caught.evidence
