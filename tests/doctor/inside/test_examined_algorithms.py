@@ -145,7 +145,8 @@ def test_the_cause_of_two_losses_that_are_off_is_in_neither() -> None:
 
 def test_findings_are_sorted_and_recorded() -> None:
     check = ORDER[1]
-    warning, error = (Finding(check, severity, "x", "y", {"z": 1.0}) for severity in ("warning", "error"))  # type: ignore[arg-type]  # a generator of literals
+    warning = Finding(check, "warning", "x", "y", {"z": 1.0})
+    error = Finding(check, "error", "x", "y", {"z": 1.0})
     assert worst_first([warning, error]) == [error, warning]
     record = error.record()
     assert record["check"] == check.name

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -143,10 +142,10 @@ def ddpg(env: Any, steps: int, seed: int) -> DDPG:
     return DDPG(env, steps, seed)
 
 
-def with_fault(kind: type[Any], fault: str) -> Callable[..., Any]:
+def with_fault(kind: Callable[..., Any], fault: str) -> Callable[..., Any]:
     """A training function (env, steps, seed) with a fault."""
 
     def train(env: Any, steps: int, seed: int) -> Any:
-        return partial(kind, fault=fault)(env, steps, seed)
+        return kind(env, steps, seed, fault=fault)
 
     return train

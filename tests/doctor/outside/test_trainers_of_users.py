@@ -1,6 +1,6 @@
 """Training functions as users write them: the healthy ones pass, and each fault is named."""
 
-import sys
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from faulty_trainers import DDPG, ActorCritic, actor_critic, ddpg, with_fault
 
+from doctor.outside.faulty_trainers import DDPG, ActorCritic, actor_critic, ddpg, with_fault
 from relook.doctor.examine.outside import (
     aliasing,
     honesty,
@@ -85,12 +85,9 @@ def test_a_policy_without_values_is_asked_whether_it_stays() -> None:
     assert not found(time_limits.PROBE, with_fault(WithoutValues, "time limit")), "there are none to ask"
 
 
-def test_the_whole_examination_finds_nothing_in_the_pages_own_trainer() -> None:
-    sys.path.insert(0, str(Path(__file__).parents[3] / "docs"))
-    try:
-        from trainer import train
-    finally:
-        sys.path.pop(0)
+def test_the_whole_examination_finds_nothing_in_the_pages_own_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "docs")
+    train = importlib.import_module("trainer").train
     told: list[str] = []
     findings = examine(
         train, "discrete", steps=4000, seed=0, command="x", told=lambda check, seconds, new: told.append(check)
@@ -160,7 +157,7 @@ def test_steps_that_were_not_asked_for_are_seen() -> None:
 
 
 def test_parallel_environments_need_seeds_of_their_own() -> None:
-    def train(envs: gym.vector.VectorEnv[Any, Any, Any], steps: int, seed: int, *, shared: bool) -> Any:
+    def train(envs: Any, steps: int, seed: int, *, shared: bool) -> Any:
         envs.reset(seed=[seed] * envs.num_envs if shared else seed)
         return lambda observation: 0
 
