@@ -21,6 +21,7 @@ from relook.doctor.examine.inside import (
     policy_gradients,
     records,
     replay_samples,
+    reset_seeds,
     resumption,
     scales,
     schedules,
@@ -38,6 +39,7 @@ from relook.doctor.examine.inside.settings import SETTINGS, SHARE, Setting
 from relook.doctor.findings import Check, Finding
 
 CHECKS: tuple[ModuleType, ...] = (
+    reset_seeds,
     transitions,
     bounds,
     storage,

@@ -57,7 +57,22 @@ def _agents(patient: Patient) -> None:
     rows, events = (read_lines(patient.directory / f"{name}.jsonl") for name in ("metrics", "events"))
     made = {a: max((row["steps"] for row in rows if row["agent"] == a), default=0) for a in (0, 1)}
     whole = patient.iterations * patient.config.steps_each
-    patient.ask(CHECK, made[0] == whole, f"expected the healthy agent to make {whole} steps; found {made[0]}", where)
+    patient.ask(
+        CHECK,
+        made[0] == whole,
+        f"expected the healthy agent to make {whole} steps; found {made[0]}",
+        where,
+        part="environment",
+    )
+    own = patient.ledger.episodes[: patient.config.envs]
+    played = sum(len(episode.actions) for episodes in own for episode in episodes)
+    patient.ask(
+        CHECK,
+        played >= whole,
+        f"expected the healthy agent's environments to be stepped {whole} times; found {played}",
+        where,
+        part="environment",
+    )
     stops = {
         row["agent"]: (row["status"], row.get("reset_seed") is not None) for row in events if row["event"] == "stopped"
     }
@@ -67,4 +82,5 @@ def _agents(patient: Patient) -> None:
         stops == {1: (status, True)},
         f"expected agent 1 to stop as {status}, with the seed of its episode; found {stops}",
         where,
+        part="environment",
     )

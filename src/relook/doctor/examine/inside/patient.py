@@ -131,16 +131,19 @@ class Patient:
         """Whether the algorithm's file has a function of this name."""
         return hasattr(self.module, name)
 
-    def report(self, check: Check, evidence: str, where: str, **figures: Any) -> None:
-        """Something is broken. Only the first finding of each check is kept: the others follow from it."""
-        if all(found.check is not check for found in self.findings):
-            self.findings.append(Finding(check, "error", evidence, where, figures, self.setting))
+    def report(self, check: Check, evidence: str, where: str, part: str = "", **figures: Any) -> None:
+        """Something is broken: the check's own component, or `part`.
 
-    def ask(self, check: Check, holds: Any, evidence: str, where: str, **figures: Any) -> None:
+        Only the first finding of each check is kept: the others follow from it.
+        """
+        if all(found.check is not check for found in self.findings):
+            self.findings.append(Finding(check, "error", evidence, where, figures, self.setting, part))
+
+    def ask(self, check: Check, holds: Any, evidence: str, where: str, part: str = "", **figures: Any) -> None:
         """Report unless something holds."""
         self.looks[check.name] += 1
         if not bool(holds):
-            self.report(check, evidence, where, **figures)
+            self.report(check, evidence, where, part, **figures)
 
     def compare(
         self,
@@ -176,10 +179,10 @@ class Patient:
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def train(self, *, pause: bool = False) -> None:
+    def train(self, *, pause: Callable[[Path], None] | None = None) -> None:
         """Train, with all checks looking on. A training that raises an exception is a finding of its own.
 
-        `pause`: stop after the first iteration, and go on from the checkpoint.
+        `pause`: stop after each iteration, call this with the directory, and go on from the checkpoint.
         """
         spec = ward(self.ledger, continuous=self.continuous, still=self.still, mixed=self.mixed, faulty=self._faulty)
         spec = replace(spec, rescale_actions=self.rescale)
@@ -196,8 +199,11 @@ class Patient:
             each = self.config.steps_each
             work = Work(self.directory, spec, self.agents, self.config, self.iterations * each, self.evaluate_episodes)
             try:
-                if pause:
-                    self.known.train(replace(work, until=each), self._networks)
+                if pause is not None:
+                    work = replace(work, milestones=(each,))
+                    for iteration in range(1, self.iterations):
+                        self.known.train(replace(work, until=iteration * each), self._networks)
+                        pause(self.directory)
                 self.known.train(work, self._networks)
                 self.learns = False
                 for after in self._after:

@@ -1,17 +1,23 @@
 """Does a training that was interrupted become what it would have been?"""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.errors import RelookError
+from relook.runs import checkpoints, segments
+from relook.runs.checkpoints import CHECKPOINTS
+from relook.runs.segments import REPLAY
 
 CHECK = Check(
     name="resumption",
     component="record",
     asks="A training that pauses and goes on from its checkpoint ends with the same parameters, bit for bit, as one "
-    "that was never interrupted.",
+    "that was never interrupted, also if what was written last is damaged; and no kept checkpoint lacks what it needs.",
     causes=(
         "moments, step counts, statistics or experience are not in the checkpoint",
         "running episodes are not where they were",
@@ -23,18 +29,45 @@ CHECK = Check(
 )
 
 
+WHERE = "relook/runs/segments.py and relook/runs/unit.py"
+
+
 def compare(make: Callable[[], Patient], report: Patient) -> None:
-    """Train with a pause and without."""
-    whole, paused = make(), make()
+    """Train without a pause, with pauses, and with pauses and a file that has been damaged since."""
+    where = f"relook/algorithms/{report.name}.py, run.start"
+    whole = make()
     whole.train()
-    paused.train(pause=True)
-    if whole.ac is None or paused.ac is None or whole.findings or paused.findings:
-        return
-    one, other = whole.ac.state(), paused.ac.state()
-    different = [name for name, x in one.items() if not torch.equal(x, other[name])]
-    report.ask(
-        CHECK,
-        not different,
-        f"expected the same parameters after a pause; found other ones: {', '.join(different)}",
-        f"relook/algorithms/{report.name}.py, run.start",
-    )
+    for what, pause in (("a pause", lambda _: None), ("a damaged file", _damage)):
+        paused = make()
+        if pause is not _damage:
+            paused.afterwards(partial(_look, paused, report))
+        paused.train(pause=pause)
+        if whole.ac is None or paused.ac is None or whole.findings or paused.findings:
+            return
+        one, other = whole.ac.state(), paused.ac.state()
+        different = [name for name, x in one.items() if not torch.equal(x, other[name])]
+        report.ask(
+            CHECK,
+            not different,
+            f"expected the same parameters after {what}; found other ones: {', '.join(different)}",
+            where if pause is not _damage else WHERE,
+        )
+
+
+def _damage(directory: Path) -> None:
+    """Lose the second half of what was written last, but for its length: a disk does that."""
+    written = sorted((directory / REPLAY).glob("*")) or sorted((directory / CHECKPOINTS).rglob("*.safetensors"))
+    content = written[-1].read_bytes()
+    half = len(content) // 2
+    written[-1].write_bytes(content[:half] + bytes(len(content) - half))
+
+
+def _look(paused: Patient, report: Patient) -> None:
+    """Every checkpoint that is kept has all that it needs."""
+    problem = ""
+    try:
+        for record in checkpoints.records(paused.directory / CHECKPOINTS):
+            segments.check(paused.directory / REPLAY, segments.recorded(record))
+    except RelookError as error:
+        problem = str(error)
+    report.ask(CHECK, not problem, f"expected all that a kept checkpoint needs; found {problem}", WHERE)

@@ -15,21 +15,19 @@ CHECK = Check(
     name="random-streams",
     component="randomness",
     asks="One seed gives one result, whatever else drew random numbers and whoever trains beside it; another seed "
-    "gives another; environments and episodes start from seeds of their own.",
+    "gives another; no numbers are drawn twice.",
     causes=(
-        "parallel environments share a seed, or every episode starts from one",
         "global generators are used",
         "agents of a population share numbers, statistics or gradients",
         "an iteration draws the numbers of the one before",
     ),
-    remedy="Key every stream by seed, purpose and iteration, and hand explicit seeds to every reset.",
-    lesson="Environments that share a seed play the same episode N times: the batch is N times smaller than it says "
-    "(Ray 46986, TorchRL 4208). A result that depends on what else drew numbers cannot be looked at again.",
+    remedy="Key every stream by seed, purpose and iteration.",
+    lesson="A result that depends on what else drew numbers cannot be looked at again: a metric that is computed, or a "
+    "plot that is drawn, makes another training of it. And noise that comes twice is exploration that was not made.",
 )
 
 
 def attach(patient: Patient) -> None:
-    patient.afterwards(lambda: _seeds(patient))
     patient.afterwards(lambda: _starts(patient))
     drawn: set[bytes] = set()
 
@@ -62,30 +60,6 @@ def attach(patient: Patient) -> None:
         noisy(patient.known.networks, "act")
 
 
-def _seeds(patient: Patient) -> None:
-    """Every episode of training has a seed of its own."""
-    where = "relook/envs/vector.py, Environments._reset"
-    firsts = [played for played in patient.ledger if played.actions]
-    seeds = [played.seed for played in firsts]
-    patient.ask(CHECK, None not in seeds, "expected an explicit seed for every reset; found resets without", where)
-    # What is played again (evaluations, and the start-up check) repeats seeds on purpose: it is left out by instance.
-    by_instance = [{p.seed for p in own if p.actions} for own in patient.ledger.episodes]
-    learned = _training_instances(patient)
-    all_of_it = [seed for i in learned for seed in by_instance[i]]
-    count = sum(sum(bool(p.actions) for p in patient.ledger.episodes[i]) for i in learned)
-    patient.ask(
-        CHECK,
-        len(set(all_of_it)) == count,
-        f"expected {count} training episodes with seeds of their own; found {len(set(all_of_it))} different ones",
-        where,
-    )
-    starts = [m.told.observation for m in patient.history[:1]]
-    if starts:
-        rows = starts[0].flatten(0, 1)
-        different = len(rows.unique(dim=0)) == len(rows)
-        patient.ask(CHECK, different, "expected environments that start differently; found some alike", where)
-
-
 def _starts(patient: Patient) -> None:
     """Networks of an agent, and agents, start differently: no two have a layer in common."""
     groups: dict[tuple[str, tuple[int, ...]], list[bytes]] = {}
@@ -101,17 +75,6 @@ def _starts(patient: Patient) -> None:
         f"expected networks that start differently; found some alike in {', '.join(alike)}",
         "relook/networks/mlp.py, MLP.initialise",
     )
-
-
-def _training_instances(patient: Patient) -> list[int]:
-    """The wards that the algorithm learned in."""
-    found = set()
-    for moment in patient.history:
-        for row in moment.told.observation.flatten(0, 1):
-            place = patient.ledger.place(row.numpy())
-            if place is not None:
-                found.add(place[0])
-    return sorted(found)
 
 
 def compare(make: Callable[[Sequence[int]], Patient], report: Patient) -> None:
