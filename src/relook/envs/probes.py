@@ -29,14 +29,15 @@ def _box(size: int) -> spaces.Box:
 class _Probe(gym.Env[Vector, Any]):
     """An observation of one number and two actions, unless a probe says otherwise.
 
-    With `continuous` the action is one number of [-1, 1]: above 0 it means action 1, otherwise action 0.
+    With `continuous` the action is one number of [-1, 1]: above 0 it means action 1, otherwise action 0. `shown` is the
+    observation where it says nothing: at 0 a network without a bias, or with ReLUs, learns slowly.
     """
 
     observation_space: gym.Space[Any] = _box(1)
     action_space: gym.Space[Any] = spaces.Discrete(2)
 
-    def __init__(self, *, continuous: bool = False) -> None:
-        self.continuous = continuous
+    def __init__(self, *, continuous: bool = False, shown: float = 0.0) -> None:
+        self.continuous, self.shown = continuous, shown
         if continuous:
             self.action_space = spaces.Box(-1, 1, (1,), np.float32)
 
@@ -51,7 +52,7 @@ class _Probe(gym.Env[Vector, Any]):
 
     def begin(self) -> Vector:
         """The first observation."""
-        return _vector(0)
+        return _vector(self.shown)
 
 
 class ValueOnly(_Probe):
@@ -103,7 +104,7 @@ class ConstantReward(_Probe):
 
     def step(self, action: Any) -> Step:
         self.t += 1
-        return _vector(0), 1.0, False, self.t == 10, {}
+        return _vector(self.shown), 1.0, False, self.t == 10, {}
 
 
 class NegativeRewards(_Probe):
@@ -134,7 +135,7 @@ class SurviveOrQuit(_Probe):
     def step(self, action: Any) -> Step:
         self.t += 1
         quits = self.chosen(action) == 1
-        return _vector(0), 1.5 if quits else 1.0, bool(quits), self.t == 20 and not quits, {}
+        return _vector(self.shown), 1.5 if quits else 1.0, bool(quits), self.t == 20 and not quits, {}
 
 
 class InsideBounds(_Probe):
@@ -148,7 +149,7 @@ class InsideBounds(_Probe):
     OPTIMUM: ClassVar[tuple[float, float]] = (2.7, -4.0)
 
     def step(self, action: Any) -> Step:
-        return _vector(0), -float(np.square(action - np.array(self.OPTIMUM)).sum()), True, False, {}
+        return _vector(self.shown), -float(np.square(action - np.array(self.OPTIMUM)).sum()), True, False, {}
 
 
 class Tagging(_Probe):

@@ -223,7 +223,7 @@ def test_a_function_may_ask_for_an_environment_several_or_a_function_that_makes_
     assert isinstance(seen[0], Watchful)
     assert isinstance(seen[1], gym.vector.VectorEnv)
     assert isinstance(seen[2], Watchful)
-    assert [one.log.instances for one in made] == [1, 4, 1]
+    assert [len(one.log.played) for one in made] == [1, 4, 1]
     assert not any(one.values for one in made)
 
 

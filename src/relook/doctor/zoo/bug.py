@@ -24,6 +24,8 @@ class Bug:
     """Relative to the package."""
     right: str
     wrong: str
+    environment: str = ""
+    """A Gymnasium id in which it bears load: what is trained there comes out otherwise, or is recorded otherwise."""
 
     def plant(self, package: Path) -> str:
         """Put the bug into a copy of the package; returns the file's text as it was, to be put back.

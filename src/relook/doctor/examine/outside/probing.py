@@ -15,6 +15,9 @@ from relook.doctor.findings import Check, Finding
 
 Judge = Callable[[Trained], Iterator[str]]
 
+LONGER = 3
+"""How many times the steps a second chance has."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -42,12 +45,21 @@ class Probe:
         return gym.make(f"relook/{self.environment}-v0", disable_env_checker=True, **self.arguments, **more)
 
     def run(self, train: Train, kind: str, steps: int, seed: int, command: str) -> Iterator[Finding]:
-        """Train, and look."""
-        found = trained(train, partial(self.make, kind), steps, seed)
-        if (self.needs_values and not found.values) or (self.without_values and found.values):
-            return
-        for evidence in self.judge(found):
-            yield Finding(self.check, "error", evidence, command, {}, f"{self.environment}, seed {seed}")
+        """Train, and look.
+
+        What is not as it should be gets a second chance, since some learn slowly and chance is part of all of it: only
+        what is wrong again, with another seed and `LONGER` times the steps, is a finding.
+        """
+        for own_seed, own_steps in ((seed, steps), (seed + 1, LONGER * steps)):
+            found = trained(train, partial(self.make, kind), own_steps, own_seed)
+            if (self.needs_values and not found.values) or (self.without_values and found.values):
+                return
+            wrong = list(self.judge(found))
+            if not wrong:
+                return
+        for evidence in wrong:
+            where = f"{self.environment}, seed {own_seed}, {own_steps:,} steps"
+            yield Finding(self.check, "error", evidence, command, {}, where)
 
 
 JONES = (

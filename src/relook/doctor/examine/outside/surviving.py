@@ -18,7 +18,7 @@ CHECK = Check(
 
 
 def _judge(trained: Trained) -> Iterator[str]:
-    yield from chooses(trained, {(0.0,): 0})
+    yield from chooses(trained, {(1.0,): 0})
 
 
-PROBE = Probe(CHECK, "SurviveOrQuit", _judge)
+PROBE = Probe(CHECK, "SurviveOrQuit", _judge, {"shown": 1.0})

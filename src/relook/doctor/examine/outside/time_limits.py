@@ -23,9 +23,9 @@ TEN_STEPS = 13.0
 
 
 def _judge(trained: Trained) -> Iterator[str]:
-    found = trained.value(vector(0.0))
+    found = trained.value(vector(1.0))
     if found < TEN_STEPS:
         yield f"expected V far above {TEN_STEPS:g}, what ten steps give; found {found:.3g}"
 
 
-PROBE = Probe(CHECK, "ConstantReward", _judge, needs_values=True)
+PROBE = Probe(CHECK, "ConstantReward", _judge, {"shown": 1.0}, needs_values=True)

@@ -28,13 +28,15 @@ SPARE = 1.1
 def look(trained: Trained, steps: int, command: str) -> Iterator[Finding]:
     """What the log of one training says, in an environment whose first observations are random."""
     log = trained.log
-    seeds = Counter(seed for _, seed in log.seeds if seed is not None)
-    shared = {seed for seed, _ in seeds.items() if len({n for n, own in log.seeds if own == seed}) > 1}
+    busy = log.busy
+    given = [(number, seed) for number, seed in log.seeds if seed is not None and number in busy]
+    seeds = Counter(seed for _, seed in given)
+    shared = {seed for seed in seeds if len({number for number, own in given if own == seed}) > 1}
     again = {seed for seed, count in seeds.items() if count > 1} - shared
     for wrong, evidence in (
         (
             shared,
-            f"expected seeds of its own for each of {log.instances} environments; found {len(shared)} that are shared",
+            f"expected seeds of its own for each of {len(busy)} environments; found {len(shared)} that are shared",
         ),
         (
             again and max(seeds.values()) > 3,
