@@ -133,8 +133,8 @@ TEST = (
     on("vpg", "Hopper-v5"),
     on("vpg", "Blackjack-v1"),
     on("reinforce", "Acrobot-v1"),
-    on("reinforce", "Blackjack-v1", baseline="none"),
-    on("reinforce", "InvertedDoublePendulum-v5"),
+    on("reinforce", "Blackjack-v1", limit=20, baseline="none"),
+    on("reinforce", "InvertedDoublePendulum-v5", limit=1000),
     on("a2c", "Acrobot-v1"),
     on("a2c", "HalfCheetah-v5"),
     on("a2c", "Swimmer-v5"),
@@ -175,13 +175,18 @@ class Remembering(Live):
         self.ever |= {(finding.check.name, finding.severity): _said(finding) for finding in self.found}
 
 
+def _said_of(out: Path) -> Path:
+    """Where it lies what was said while a run trained."""
+    return out.with_name(f"{out.name}.json")
+
+
 def _said(finding: Finding) -> str:
     return f"{finding.subject}: {finding.evidence}"
 
 
 def train(name: str, setting: Setting, out: Path) -> None:
     """Train five seeds of a setting with a doctor beside them, and keep what it ever said."""
-    said = out.with_suffix(".json")
+    said = _said_of(out)
     if said.exists():
         return
     spec = EnvironmentSpec(setting.environment, max_episode_steps=setting.limit)
@@ -204,7 +209,7 @@ def train(name: str, setting: Setting, out: Path) -> None:
 def told(out: Path) -> dict[tuple[str, str], str]:
     """Check and severity of all that was found in a run, while it trained or afterwards, with the evidence."""
     live = {
-        (check, severity): evidence for check, severity, evidence in json.loads(out.with_suffix(".json").read_text())
+        (check, severity): evidence for check, severity, evidence in json.loads(_said_of(out).read_text())
     }
     return live | afterwards(out)
 

@@ -11,7 +11,7 @@ SAME = 1e-6
 """Relative spread of value estimates below which they are equal: float32."""
 
 EPISODES, STEPS = 4, 20
-"""Of an evaluation: how many episodes are looked at, and how many steps they must have together."""
+"""Of an evaluation: how many episodes of each mode are looked at, and how many steps they must have together."""
 
 LAST = 2
 """Evaluations in a row, the last ones, that must show it."""
@@ -41,15 +41,17 @@ def look(watched: Watched) -> Iterator[Finding]:
     numbers = sorted({e.evaluation for e in evaluated if e.evaluation is not None})
     if len(numbers) < LAST:
         raise Missing(f"{LAST} evaluations")
+    looked: list[Played] = []
     for number in numbers[-LAST:]:
         own = [e for e in evaluated if e.evaluation == number]
-        some = sorted(own, key=lambda e: -e.length)[:EPISODES]
+        some = [e for mode in (True, False) for e in _longest(own, deterministic=mode)]
+        looked += some
         values = np.concatenate([watched.values(e)[: e.length] for e in some])
         if len(values) < STEPS:
             raise Missing(f"{STEPS} steps in an evaluation")
         if not np.isfinite(values).all() or np.ptp(values) > SAME * np.abs(values).max():
             return
-    shown = _differ(evaluated)
+    shown = _differ(looked)
     if not shown and watched.run.observation_size < 2:
         raise Missing("observations of more than one number")  # a bandit, as some tests of algorithms are
     yield Finding(
@@ -65,6 +67,11 @@ def look(watched: Watched) -> Iterator[Finding]:
         f"{watched.file('episodes')}, `values`; relook replay {watched.run.path} shows V(s) beside the picture",
         {"excess": 1.0, "value": float(values[0])},
     )
+
+
+def _longest(episodes: list[Played], *, deterministic: bool) -> list[Played]:
+    """Those of one mode: without noise an agent may stand at one place for ever."""
+    return sorted((e for e in episodes if e.deterministic == deterministic), key=lambda e: -e.length)[:EPISODES]
 
 
 def _differ(episodes: list[Played]) -> bool:

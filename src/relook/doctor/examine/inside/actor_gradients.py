@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from relook.doctor.examine.inside import plain
-from relook.doctor.examine.inside.off_policy import critics_of, drawn_of, mu_of, theta_of
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.examine.inside.policy_gradients import gradient_of, judge, where
+from relook.doctor.examine.inside.textbook import critics_of, drawn_of, mu_of, theta_of
 from relook.doctor.findings import Check
 
 CHECK = Check(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from relook.doctor.examine.inside import plain
-from relook.doctor.examine.inside.off_policy import critics_of, drawn_of, mu_of, q_of, theta_of
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import critics_of, drawn_of, mu_of, q_of, theta_of
 from relook.doctor.findings import Check
 from relook.networks.q_functions import QFunctions
 

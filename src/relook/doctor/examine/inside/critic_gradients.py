@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from relook.doctor.examine.inside import plain
-from relook.doctor.examine.inside.off_policy import critics_of, q_of, theta_of
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.examine.inside.policy_gradients import Gradient, gradient_of, judge, where
+from relook.doctor.examine.inside.textbook import critics_of, q_of, theta_of
 from relook.doctor.findings import Check
 
 CHECK = Check(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from relook.doctor.examine.inside import plain
-from relook.doctor.examine.inside.off_policy import q_of, range_of
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import mu_of, q_of, range_of, theta_of
 from relook.doctor.findings import Check
 from relook.envs import Environments, Transition
 
@@ -44,6 +44,31 @@ def attach(patient: Patient) -> None:
             patient.ask(CHECK, reach <= 1 + 1e-5, said, _where(patient))
         return call(envs, action)
 
+    def act(call: Callable[..., Tensor], ac: Any, observation: Tensor, noise: Tensor) -> Tensor:
+        found = call(ac, observation, noise)
+        for a in range(len(patient.agents)):
+            theta = plain.leaves(ac.state(), a)
+            with torch.no_grad():
+                mean = plain.network(theta, "policy", patient.seen(a, observation[a]), patient.config.activation)
+                drawn = mean + theta["policy/log_std"].exp() * noise[a].double()
+            patient.compare(CHECK, "μ(s) + σ ε", found[a], drawn, _where(patient))
+        return found
+
+    def explore(call: Callable[..., Tensor], ac: Any, observation: Tensor, noise: Tensor, h: Any) -> Tensor:
+        found = call(ac, observation, noise, h)
+        middle, half = range_of(patient)
+        for a in range(len(patient.agents)):
+            with torch.inference_mode(False), torch.no_grad():
+                best = mu_of(patient, theta_of(patient, a), observation[a])
+            moved = best + patient.hyperparameter(a, "exploration_noise") * half * noise[a].double()
+            drawn = torch.maximum(torch.minimum(moved, middle + half), middle - half)
+            patient.compare(CHECK, "μ(s) + σ ε, cut to the bounds", found[a], drawn, _where(patient))
+        return found
+
+    if patient.continuous and patient.has("Rollout"):
+        patient.around(patient.known.networks, "act", act)
+    if patient.has("explore"):
+        patient.around(patient.module, "explore", explore)
     if patient.continuous and not patient.has("Rollout"):  # a Gaussian policy may choose what lies beyond
         patient.around(Environments, "step", step)
     if patient.still:
@@ -192,6 +217,9 @@ def _epsilon_greedy(patient: Patient, actions: Tensor) -> None:
         final, share = (patient.hyperparameter(a, name) for name in ("final_epsilon", "exploration"))
         epsilon = 1 + (final - 1) * (done / (share * steps)).clamp(max=1)
         other = (actions[a, :quiet] != greedy).double().flatten()
+        lower = next(choice for choice in range(choices) if choice != greedy)
+        explored = actions[a, :quiet][actions[a, :quiet] != greedy]
+        _z(patient, "explored actions, one of two, a share", explored == lower, 0.5, 0.5)
         expected = (epsilon * (1 - 1 / choices)).repeat_interleave(config.envs)
         z = float((other - expected).sum() / (expected * (1 - expected)).sum().sqrt())
         patient.ask(

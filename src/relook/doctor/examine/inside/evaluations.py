@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.bounds import meant
-from relook.doctor.examine.inside.off_policy import drawn_of, mu_of, q_of, theta_of
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import best_of
 from relook.doctor.examine.inside.ward import Played
 from relook.doctor.findings import Check
 from relook.runs.evaluation import Evaluation
@@ -79,22 +78,9 @@ def _deterministic(patient: Patient, own: list[Played]) -> None:
         if n < episodes and played.actions and a < len(patient.agents):
             seen = torch.from_numpy(np.stack(played.observations[: len(played.actions)]))
             with torch.inference_mode(False), torch.no_grad():
-                best = meant(patient, _best(patient, a, seen))
+                best = meant(patient, best_of(patient, a, seen))
             found = np.stack([np.ravel(action) for action in played.actions])
             patient.compare(CHECK, "actions of a deterministic evaluation", found, best, WHERE)
-
-
-def _best(patient: Patient, a: int, seen: torch.Tensor) -> torch.Tensor:
-    """The best actions [B, width] of an agent, as its networks are now."""
-    theta = theta_of(patient, a)
-    if patient.name == "dqn":
-        return q_of(patient, theta, seen).argmax(1, keepdim=True)
-    if patient.name in ("ddpg", "td3"):
-        return mu_of(patient, theta, seen)
-    if patient.name == "sac":
-        return drawn_of(patient, theta, seen, torch.zeros(len(seen), len(patient.ac.half)))[0]
-    output = plain.network(theta, "policy", patient.seen(a, seen), patient.config.activation)
-    return output if patient.continuous else output.argmax(1, keepdim=True)
 
 
 def _recorded(patient: Patient) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from relook.buffers import Estimates, Rollout
 from relook.doctor.examine.inside import plain
-from relook.doctor.examine.inside.off_policy import Theta, critics_of, drawn_of, mu_of, q_of
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import Theta, best_of, critics_of, drawn_of, mu_of, q_of
 from relook.doctor.findings import Check
 from relook.networks.q_functions import QFunctions
 from relook.population import Parameters
@@ -55,9 +55,28 @@ def attach(patient: Patient) -> None:
                     patient.compare(CHECK, "V(s)", now.value[a], value[:, 0], WHERE)
         return now
 
+    def value(call: Callable[..., Tensor], ac: Any, observation: Tensor) -> Tensor:
+        found = call(ac, observation)
+        for a in range(len(patient.agents)):
+            theta = plain.leaves(ac.state(), a)
+            with torch.no_grad():
+                own = plain.network(theta, "value", patient.seen(a, observation[a]), patient.config.activation)
+            patient.compare(CHECK, "V(s)", found[a], own[:, 0], WHERE)
+        return found
+
+    def mode(call: Callable[..., Tensor], ac: Any, observation: Tensor) -> Tensor:
+        found = call(ac, observation)
+        for a in range(len(patient.agents)):
+            with torch.inference_mode(False), torch.no_grad():
+                best = best_of(patient, a, observation[a].clone())
+            patient.compare(CHECK, "the best action", found[a], best, WHERE)
+        return found
+
+    patient.around(patient.known.networks, "act_deterministically", mode)
     if not patient.has("Rollout"):
         _off_policy(patient)
         return
+    patient.around(patient.known.networks, "value", value)
     if patient.has("estimate"):
         patient.around(patient.module, "estimate", estimate)
     for name in ("evaluate", "evaluate_policy"):

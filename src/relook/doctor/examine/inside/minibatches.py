@@ -29,6 +29,25 @@ WHERE = "relook/buffers/rollout.py, Rollout.minibatches"
 
 
 def attach(patient: Patient) -> None:
+    before: dict[int, list[int]] = {}
+    done: list[dict[bytes, bytes]] = [{} for _ in patient.agents]
+    known = 0
+
+    def evaluate(call: Callable[..., Any], ac: Any, observation: Tensor, action: Tensor) -> Any:
+        nonlocal known
+        for moment in patient.history[known:]:
+            for a, own in enumerate(done):
+                for seen, chosen in zip(moment.told.observation[a], moment.action[a], strict=True):
+                    own[seen.numpy().tobytes()] = chosen.numpy().tobytes()
+        known = len(patient.history)
+        for a, own in enumerate(done):
+            rows = zip(observation[a], action[a], strict=True)
+            pairs = [(own.get(s.numpy().tobytes()), chosen.numpy().tobytes()) for s, chosen in rows]
+            torn = sum(was is not None and was != chosen for was, chosen in pairs)
+            said = f"expected observations with the actions that they led to; found {torn} of {len(pairs)} torn apart"
+            patient.ask(CHECK, not torn, said, f"relook/algorithms/{patient.name}.py")
+        return call(ac, observation, action)
+
     def minibatches(
         call: Callable[..., Iterator[Minibatch]],
         rollout: Rollout,
@@ -58,6 +77,11 @@ def attach(patient: Patient) -> None:
                     orders[a].append([])
             yield batch
         _judge(patient, orders, samples, epochs)
+        for a, epochs_of in orders.items():
+            fresh = before.get(a) != epochs_of[0]
+            said = "expected every iteration in orders of its own; found that of the one before"
+            patient.ask(CHECK, fresh, said, f"relook/algorithms/{patient.name}.py", part="randomness")
+            before[a] = epochs_of[0]
 
     def ended(call: Callable[..., Tensor], rollout: Rollout) -> Tensor:
         found = call(rollout)
@@ -76,6 +100,8 @@ def attach(patient: Patient) -> None:
     if patient.has("Rollout"):
         patient.around(Rollout, "ended", ended)
         patient.around(Rollout, "minibatches", minibatches)
+        for name in ("evaluate", "evaluate_policy"):
+            patient.around(patient.known.networks, name, evaluate)
 
 
 def _judge(patient: Patient, orders: dict[int, list[list[int]]], samples: int, epochs: int) -> None:

@@ -94,6 +94,8 @@ class Patient:
         """The environments that it learns in."""
         self.first: Mapping[str, Tensor] = {}
         """What the networks start with, by name."""
+        self.theta: Tensor = torch.zeros(0)
+        """θ as this iteration found it."""
         self.history: list[Moment] = []
         """What the environments were given and said, step by step."""
         self.moves: list[Move] = []
@@ -154,13 +156,14 @@ class Patient:
         where: str,
         tolerance: float = TOLERANCE,
         floor: float = 1e-8,
+        part: str = "",
     ) -> None:
         """Report unless numbers are as expected, up to a share of the largest of them, or of `floor`."""
         x, y = (
             torch.as_tensor(np.asarray(z) if isinstance(z, list) else z).detach().double() for z in (found, expected)
         )
         if x.shape != y.shape:
-            self.ask(check, False, f"{what}: expected shape {list(y.shape)}; found {list(x.shape)}", where)
+            self.ask(check, False, f"{what}: expected shape {list(y.shape)}; found {list(x.shape)}", where, part)
             return
         if not x.numel():
             return
@@ -173,6 +176,7 @@ class Patient:
             float(error.max()) <= tolerance * scale,
             f"{what}: expected {float(y.flatten()[worst]):.6g}{place}; found {float(x.flatten()[worst]):.6g}",
             where,
+            part,
             expected=float(y.flatten()[worst]),
             found=float(x.flatten()[worst]),
         )
@@ -267,6 +271,7 @@ class Patient:
 
     def _counted(self, call: Callable[..., Iterator[int]], *args: Any, **kwargs: Any) -> Iterator[int]:
         for self.iteration in call(*args, **kwargs):
+            self.theta = self.ac.parameters.theta.clone()
             self.moves.clear()
             self.losses.clear()
             yield self.iteration

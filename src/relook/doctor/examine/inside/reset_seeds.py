@@ -46,10 +46,4 @@ def _look(patient: Patient) -> None:
 
 def _training_instances(patient: Patient) -> list[int]:
     """The wards that the algorithm learned in."""
-    found = set()
-    for moment in patient.history:
-        for row in moment.told.observation.flatten(0, 1):
-            place = patient.ledger.place(row.numpy())
-            if place is not None:
-                found.add(place[0])
-    return sorted(found)
+    return sorted({env.unwrapped.instance for env in patient.envs._envs})

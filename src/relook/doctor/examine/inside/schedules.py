@@ -40,10 +40,12 @@ def attach(patient: Patient) -> None:
     made: list[list[int]] = []
 
     stops = patient.hyperparameter(0, "target_kl") < float("inf") if patient.name == "ppo" else False
+    stopped: set[int] = set()
 
     def record(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         _rates(patient, place)
         made.append(_policy_steps(patient))
+        stopped.clear()
         return call(*args, **kwargs)
 
     def sample(call: Callable[..., Any], *args: Any) -> Any:
@@ -74,13 +76,17 @@ def attach(patient: Patient) -> None:
         for a in range(len(patient.agents)):
             x = step.log_ratio[a].double()
             over = float((x.exp() - 1 - x).mean()) > 1.5 * patient.hyperparameter(a, "target_kl")
-            expected = bool(step.took_part[a]) and not over
+            expected = bool(step.took_part[a]) and not over and a not in stopped
             patient.ask(
                 CHECK,
                 bool(step.moved[a]) == expected,
-                f"expected the update {'to stop' if over else 'to go on'} at this KL; found otherwise",
+                f"expected the update {'to go on' if expected else 'to stop, or to have stopped,'} at this KL; found "
+                "otherwise",
                 place,
+                part="policy loss",
             )
+            if over:
+                stopped.add(a)
         return step
 
     patient.around(Unit, "record", record)

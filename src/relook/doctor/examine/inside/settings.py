@@ -34,7 +34,7 @@ _OFF = {
     "envs": 2,
     "iteration": 32,
     "update_interval": 8,
-    "update_to_data": 0.5,
+    "update_to_data": 0.375,
     "learning_starts": 16,
     "capacity": 60,
     "batch": 8,
@@ -147,6 +147,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             },
             continuous=False,
         ),
+        Setting({**_OFF, "target_interval": 16, "n_step": 1}, continuous=False, mixed=True),
         _still({**_QUIET, "target_interval": 16}, continuous=False),
     ),
     "ddpg": (

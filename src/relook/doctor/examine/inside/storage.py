@@ -59,6 +59,8 @@ def _rollout(patient: Patient, rollout: Rollout) -> None:
     length = rollout.reward.shape[1]
     moments = patient.history[-length:]
     missing = length - len(moments)  # a past that has not been yet
+    ended = rollout.terminated[:, :missing].all()
+    patient.ask(CHECK, ended, "expected a past that was never played to have ended; found it go on", "relook/buffers")
     for name in ("action", *FIELDS):
         happened = [m.action if name == "action" else getattr(m.told, name) for m in moments]
         found = getattr(rollout, name)[:, missing:]

@@ -28,7 +28,6 @@ CHECK = Check(
 
 
 def attach(patient: Patient) -> None:
-    patient.afterwards(lambda: _starts(patient))
     drawn: set[bytes] = set()
 
     def noisy(owner: Any, name: str) -> None:
@@ -58,23 +57,6 @@ def attach(patient: Patient) -> None:
             noisy(patient.module, name)
     if patient.known.networks.stochastic:
         noisy(patient.known.networks, "act")
-
-
-def _starts(patient: Patient) -> None:
-    """Networks of an agent, and agents, start differently: no two have a layer in common."""
-    groups: dict[tuple[str, tuple[int, ...]], list[bytes]] = {}
-    for name, x in patient.first.items():
-        if name.endswith("/weight"):
-            for own in x:
-                key = name.partition("/")[2], tuple(own.shape)
-                groups.setdefault(key, []).append(own.contiguous().numpy().tobytes())
-    alike = [key[0] for key, rows in groups.items() if len(set(rows)) < len(rows)]
-    patient.ask(
-        CHECK,
-        not alike,
-        f"expected networks that start differently; found some alike in {', '.join(alike)}",
-        "relook/networks/mlp.py, MLP.initialise",
-    )
 
 
 def compare(make: Callable[[Sequence[int]], Patient], report: Patient) -> None:

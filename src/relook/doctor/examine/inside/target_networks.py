@@ -32,6 +32,7 @@ def attach(patient: Patient) -> None:
     known: dict[int, tuple[Target, Tensor]] = {}
     calls: list[int] = []
     updates: list[int] = []
+    followed: list[tuple[Target, Tensor]] = []
 
     def follow(call: Callable[..., None], target: Any, rate: Tensor, active: Tensor) -> None:
         source, before = target.source.theta.clone(), target.parameters.theta.clone()
@@ -48,13 +49,19 @@ def attach(patient: Patient) -> None:
             CHECK, torch.equal(source, target.source.theta), "expected θ to stay as it is; found it moved", WHERE
         )
         known[id(target)] = target, target.parameters.theta.clone()
+        followed.append((target, source))
 
     def update(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         for target in _targets(args):
             known.setdefault(id(target), (target, target.parameters.theta.clone()))
             _still(patient, known, target)
         updates.append(1)
-        return call(*args, **kwargs)
+        followed.clear()
+        found = call(*args, **kwargs)
+        for target, source in followed:
+            last = torch.equal(source, target.source.theta)
+            patient.ask(CHECK, last, "expected targets to follow what an update ends with; found an earlier θ", WHERE)
+        return found
 
     def end() -> None:
         for target, _ in list(known.values())[:2]:

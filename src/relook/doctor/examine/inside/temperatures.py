@@ -28,6 +28,9 @@ def attach(patient: Patient) -> None:
 
     def target(call: Callable[..., Any], learner: Any, *rest: Any) -> Any:
         for a in range(len(patient.agents)):
+            if not entropies:
+                asked = patient.hyperparameter(a, "temperature")
+                patient.compare(CHECK, "the first α", learner.alpha[a], [asked], WHERE)
             own = learner.temperature["log"][a].detach().exp()
             patient.compare(CHECK, "α of an agent", learner.alpha[a], own, WHERE)
         return call(learner, *rest)

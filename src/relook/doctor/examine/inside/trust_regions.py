@@ -65,7 +65,16 @@ def attach(patient: Patient) -> None:
                 kl = float(_kl(theta, output, now, new).mean())
                 better = float(((plain.log_prob(now, new, action) - log_probs[a]).exp() * advantage).mean())
                 before_it = float(advantage.mean())
-            patient.compare(CHECK, "KL that is told", told["kl"][a], kl, WHERE, 1e-2, 1e-5)
+            gained = better - before_it
+            patient.compare(CHECK, "KL that is told", told["kl"][a], kl, WHERE, 1e-2, 1e-5, "record")
+            patient.compare(
+                CHECK, "improvement that is told", told["improvement"][a], gained, WHERE, 1e-2, 1e-4, "record"
+            )
+            moved = torch.cat([(now[name] - theta[name]).detach().flatten() for name in names[a]])
+            promised = float(expected[a] @ moved)
+            patient.compare(
+                CHECK, "promised improvement", told["expected_improvement"][a], promised, WHERE, 1e-2, 1e-4, "record"
+            )
             most = patient.hyperparameter(a, "target_kl")
             patient.ask(
                 CHECK, kl <= most * 1.01, f"expected KL of at most {most:.3g} after the step; found {kl:.3g}", WHERE
@@ -101,6 +110,15 @@ def attach(patient: Patient) -> None:
             patient.compare(CHECK, "the whole step", whole[a], reach * x[a].double(), WHERE, 1e-3)
         return call(theta, whole, *rest)
 
+    def surrogate(call: Callable[..., Tensor], log_ratio: Tensor, advantage: Tensor) -> Tensor:
+        found = call(log_ratio, advantage)
+        apart = 0.5 * torch.linspace(-1, 1, log_ratio.shape[1]).expand_as(log_ratio)  # at 0 many wrong ones are right
+        for x, y in ((log_ratio, found), (apart, call(apart, advantage))):
+            expected = (x.double().exp() * advantage.double()).mean(1)
+            patient.compare(CHECK, "surrogate", y, expected, WHERE, 1e-4, 1e-3)
+        return found
+
+    patient.around(patient.module, "surrogate", surrogate)
     patient.around(patient.module, "line_search", line_search)
     patient.afterwards(lambda: _alone(patient))
     patient.around(patient.module, "policy_step", policy_step)

@@ -86,7 +86,7 @@ class Ward(gym.Env[Any, Any]):
         box = spaces.Box(-np.inf, np.inf, (OBSERVED,), np.float32)
         self.observation_space = spaces.Dict({"kind": spaces.Discrete(3), "numbers": box}) if mixed else box
         self.action_space = spaces.Box(LOW, HIGH) if continuous else spaces.Discrete(3)
-        self._ledger, self._instance, self._still, self._mixed = ledger, len(ledger.episodes), still, mixed
+        self._ledger, self.instance, self._still, self._mixed = ledger, len(ledger.episodes), still, mixed
         self._fault, self._steps = fault, 0
         self._array: Vector = np.zeros(OBSERVED, dtype=np.float32)
         ledger.episodes.append([])
@@ -105,7 +105,7 @@ class Ward(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed, options=options)
         given, vector = self._look()
-        self._played = self._ledger.begin(self._instance, seed, vector)
+        self._played = self._ledger.begin(self.instance, seed, vector)
         self._length = int(self.np_random.integers(3, LONGEST + 1))
         self._ending = int(self.np_random.integers(3))
         return given, {}

@@ -1,4 +1,4 @@
-"""The networks of off-policy algorithms, as a textbook writes them: what several checks compute once more."""
+"""Networks and what is done with them, as a textbook writes it: what several checks compute once more."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.ward import HIGH, LOW
 
 Theta = dict[str, Tensor]
 
@@ -44,10 +45,25 @@ def drawn_of(patient: Patient, theta: Theta, observation: Tensor, noise: Tensor)
 
 
 def range_of(patient: Patient) -> tuple[Tensor, Tensor]:
-    """The middle of each component of an action, and half of its range [K]."""
-    return patient.ac.middle.double(), patient.ac.half.double()
+    """The middle of each component of an action in the policy's units, and half of its range [K]."""
+    low, high = torch.from_numpy(LOW).double(), torch.from_numpy(HIGH).double()
+    middle, half = (high + low) / 2, (high - low) / 2
+    return (torch.zeros_like(middle), torch.ones_like(half)) if patient.rescale else (middle, half)
 
 
 def theta_of(patient: Patient, a: int) -> Theta:
     """The tensors of one agent's networks as they are now."""
     return plain.leaves(patient.ac.state(), a)
+
+
+def best_of(patient: Patient, a: int, seen: torch.Tensor) -> torch.Tensor:
+    """The best actions [B, width] of an agent, as its networks are now."""
+    theta = theta_of(patient, a)
+    if patient.name == "dqn":
+        return q_of(patient, theta, seen).argmax(1, keepdim=True)
+    if patient.name in ("ddpg", "td3"):
+        return mu_of(patient, theta, seen)
+    if patient.name == "sac":
+        return drawn_of(patient, theta, seen, torch.zeros(len(seen), len(patient.ac.half)))[0]
+    output = plain.network(theta, "policy", patient.seen(a, seen), patient.config.activation)
+    return output if patient.continuous else output.argmax(1, keepdim=True)

@@ -1,0 +1,153 @@
+"""Is every figure that is logged what its definition gives?"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relook.buffers import Batch, estimates
+from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import critics_of, q_of, range_of, theta_of
+from relook.doctor.findings import Check
+from relook.envs import Environments, Transition
+from relook.population import Target
+from relook.runs.unit import Unit
+
+CHECK = Check(
+    name="figures",
+    component="record",
+    asks="Learning rates, ε, saturation, the length of a step, the lag of a target, numbers of updates, means over "
+    "updates and the values that are recorded step by step are what a second computation gives.",
+    causes=(
+        "a figure of something else of the same shape is logged",
+        "memory that has changed since is read",
+        "a mean is over other samples, or over all but the last",
+    ),
+    remedy="Compute the figure once more, from what it is about, after a single iteration.",
+    lesson="A wrong figure does no harm to training, and all the more to who reads it: a learning rate that seems not "
+    "to fall, or a saturation of which half is missing, sends people looking in the wrong place.",
+)
+WHERE = "metrics.jsonl and recorded values"
+
+
+def attach(patient: Patient) -> None:
+    told: dict[str, list[Tensor]] = defaultdict(list)
+    values: list[Tensor] = []
+    judged: list[Tensor] = []
+
+    def step(call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
+        if envs is patient.envs and patient.name == "dqn":
+            with torch.inference_mode(False), torch.no_grad():
+                seen = enumerate(envs.observation)
+                values.append(torch.stack([q_of(patient, theta_of(patient, a), x).amax(1) for a, x in seen]))
+        return call(envs, action)
+
+    def estimate(call: Callable[..., Any], *args: Any) -> Any:
+        found = call(*args)
+        judged.append(found.value.clone())
+        return found
+
+    def update(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        batch = next(x for x in args if isinstance(x, Batch))
+        with torch.inference_mode(False), torch.no_grad():
+            expected = [_q(patient, a, batch) for a in range(len(patient.agents))]
+        found = call(*args, **kwargs)
+        for name, x in found.items():
+            told[name].append(x.clone())
+        for a, q in enumerate(expected):
+            patient.compare(CHECK, "mean of Q(s, a)", found["q"][a].double().mean(), q, WHERE, 1e-3, 1e-3)
+        return found
+
+    def saturation(call: Callable[..., Tensor], action: Tensor, spaces: Any) -> Tensor:
+        found = call(action, spaces)
+        if patient.continuous:
+            middle, half = range_of(patient)
+            reach = ((action.double() - middle) / half).abs()
+            patient.compare(CHECK, "saturation", found, (reach >= 0.99).double().flatten(1).mean(1), WHERE, 1e-3, 0.1)
+        return found
+
+    def lag(call: Callable[..., Tensor], target: Target) -> Tensor:
+        found = call(target)
+        for a, (x, y) in enumerate(zip(target.source.theta.double(), target.parameters.theta.double(), strict=True)):
+            patient.compare(CHECK, "lag of the target", found[a], (x - y).norm() / x.norm(), WHERE, 1e-3, 1e-4)
+        return found
+
+    def record(
+        call: Callable[..., Any],
+        unit: Any,
+        diagnostics: Mapping[str, Tensor],
+        episodes: Any,
+        value: Tensor | None = None,
+        value_scale: Tensor | None = None,
+    ) -> Any:
+        for a in range(len(patient.agents)):
+            _of_agent(patient, a, diagnostics)
+        for name, x in told.items():
+            if name in diagnostics:
+                mean = torch.stack([each.double().flatten(1).mean(1) if each.ndim > 1 else each for each in x]).mean(0)
+                patient.compare(CHECK, f"mean {name}", diagnostics[name], mean, WHERE, 1e-4)
+        if "update_to_data" in diagnostics:
+            made = len(told["q"]) / patient.config.iteration
+            patient.compare(CHECK, "update_to_data", diagnostics["update_to_data"], [made] * len(patient.agents), WHERE)
+        if value is not None:
+            _values(patient, value, values, judged)
+        for kept in (told, values, judged):
+            kept.clear()
+        return call(unit, diagnostics, episodes, value, value_scale)
+
+    if patient.has("replay_for"):
+        patient.around(patient.module, "update", update)
+    if patient.has("saturation"):
+        patient.around(patient.module, "saturation", saturation)
+    if patient.has("estimate"):
+        patient.around(patient.module, "estimate", estimate)
+    patient.around(estimates, "saturation", saturation)
+    patient.around(Environments, "step", step)
+    patient.around(Target, "lag", lag)
+    patient.around(Unit, "record", record)
+
+
+def _q(patient: Patient, a: int, batch: Batch) -> Tensor:
+    """Mean of Q(s, a) over an agent's batch, and over its critics."""
+    theta, seen, done = theta_of(patient, a), batch.observation[a], batch.action[a]
+    if patient.name == "dqn":
+        return q_of(patient, theta, seen).gather(1, done.long()).mean()
+    return critics_of(patient, theta, seen, done).mean()
+
+
+def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> None:
+    def ask(name: str, expected: Any, tolerance: float = 1e-3, floor: float = 1e-6) -> None:
+        if name in diagnostics:
+            patient.compare(CHECK, name, diagnostics[name][a], expected, WHERE, tolerance, floor)
+
+    if "learning_rate" in diagnostics:
+        ask("learning_rate", patient.hyperparameter(a, "learning_rate"), 1e-5)
+    if "step_size" in diagnostics:
+        before, after = patient.theta[a].double(), patient.ac.parameters.theta[a].double()
+        ask("step_size", (after - before).norm() / before.norm())
+    if "epsilon" in diagnostics:
+        config, steps = patient.config, patient.iterations * patient.config.steps_each
+        done = (patient.iteration + 1) * config.iteration - config.envs
+        share = min(1.0, done / (patient.hyperparameter(a, "exploration") * steps))
+        ask("epsilon", 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share, 1e-4)
+    if patient.continuous and patient.has("Rollout"):
+        middle, half = range_of(patient)
+        actions = torch.stack([m.action[a] for m in patient.history if m.iteration == patient.iteration]).double()
+        ask("saturation", (((actions - middle) / half).abs() >= 0.99).double().mean(), 1e-3, 0.1)
+
+
+def _values(patient: Patient, found: Tensor, values: list[Tensor], judged: list[Tensor]) -> None:
+    """The values V(s) of what was acted on, step by step [A, T, N]."""
+    moments = [m for m in patient.history if m.iteration == patient.iteration]
+    if patient.name == "dqn":
+        expected = torch.stack(values, 1)
+    elif patient.has("replay_for"):
+        seen = torch.stack([m.told.observation for m in moments], 1)
+        expected = patient.ac.value(seen.flatten(1, 2)).view(seen.shape[:3])
+    elif judged:
+        expected = torch.cat(judged, 1)
+    else:
+        return
+    patient.compare(CHECK, "recorded V(s)", found, expected, WHERE, 1e-3, 1e-3)

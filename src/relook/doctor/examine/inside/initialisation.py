@@ -1,0 +1,68 @@
+"""Do networks start as they should?"""
+
+import torch
+
+from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.findings import Check
+
+CHECK = Check(
+    name="initialisation",
+    component="networks",
+    asks="Layers start orthogonal, and without a bias; a fresh policy is nearly indifferent, and the outputs of values "
+    "are not; no two networks start alike.",
+    causes=(
+        "gains are exchanged, or the last layer has that of the others",
+        "a layer is left as the library makes it",
+        "networks or agents are made from one seed",
+    ),
+    remedy="Look at W Wᵀ of each layer: it is g² times the identity.",
+    lesson="A last layer of the policy that is a hundred times smaller is among what matters most for on-policy "
+    "algorithms (Andrychowicz et al. 2021, arXiv:2006.05990): a policy that begins with an opinion explores less.",
+)
+WHERE = "relook/networks/mlp.py, MLP.initialise"
+INDIFFERENT = 0.1
+"""The most that the last layer of a fresh policy may have as its gain; 0.01 is usual."""
+
+
+def attach(patient: Patient) -> None:
+    patient.afterwards(lambda: _look(patient))
+
+
+def _look(patient: Patient) -> None:
+    groups: dict[tuple[str, tuple[int, ...]], list[bytes]] = {}
+    for name, x in patient.first.items():
+        if name.endswith("/bias"):
+            patient.ask(CHECK, not x.any(), f"expected {name} to start at 0; found up to {x.abs().max():.3g}", WHERE)
+        if not name.endswith("/weight"):
+            continue
+        for own in x.double():
+            key = name.partition("/")[2], tuple(own.shape)
+            groups.setdefault(key, []).append(own.contiguous().numpy().tobytes())
+            rows = own @ own.T if own.shape[0] <= own.shape[1] else own.T @ own
+            square = float(rows.diagonal().mean())
+            patient.compare(CHECK, f"W Wᵀ of {name}", rows, square * torch.eye(len(rows)), WHERE, 1e-3)
+            last = _last(patient, name.partition("/")[0]) == name
+            if last and patient.has("Rollout"):
+                indifferent = square**0.5 <= INDIFFERENT
+                policy = name.startswith("policy")
+                patient.ask(
+                    CHECK,
+                    indifferent == policy,
+                    f"expected {name} with a gain {'below' if policy else 'above'} {INDIFFERENT}; found "
+                    f"{square**0.5:.3g}",
+                    WHERE,
+                )
+    alike = [key[0] for key, rows in groups.items() if len(set(rows)) < len(rows)]
+    patient.ask(
+        CHECK,
+        not alike,
+        f"expected networks that start differently; found some alike in {', '.join(alike)}",
+        WHERE,
+        part="randomness",
+    )
+
+
+def _last(patient: Patient, group: str) -> str:
+    """The name of a network's last weight."""
+    own = [name for name in patient.first if name.startswith(f"{group}/") and name.endswith("/weight")]
+    return max(own, key=lambda name: int(name.split("/")[1]))
