@@ -13,6 +13,9 @@ from relook.doctor.zoo import BUGS
 from relook.doctor.zoo.self_test import Caught, self_test
 
 OF_EVERY_CHECK = {
+    "reset-seeds": "77b",
+    "initialisation": "n46",
+    "figures": "n8",
     "transitions": "79",
     "action-bounds": "61b",
     "storage": "23b",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import range_of
 from relook.doctor.examine.inside.ward import HIGH, LOW
 from relook.doctor.findings import Check
 from relook.envs import Environments, Transition
@@ -40,6 +41,9 @@ def attach(patient: Patient) -> None:
 
     def start() -> None:
         if patient.continuous and patient.envs is not None:
+            space = patient.envs.spaces.action
+            for what, found, own in zip(("middle", "half"), (space.middle, space.half), range_of(patient), strict=True):
+                patient.compare(CHECK, f"{what} of the policy's range", found, own, WHERE, 1e-6)
             for ends in (torch.full((1, 2), -1.0), torch.full((1, 2), 1.0), torch.full((1, 2), 7.0)):
                 found = patient.envs.spaces.action.to_environment(ends.numpy())
                 patient.compare(CHECK, "action at a bound", found[0], meant(patient, ends[0]), WHERE, 1e-6)

@@ -64,8 +64,10 @@ def attach(patient: Patient) -> None:
         found = call(action, spaces)
         if patient.continuous:
             middle, half = range_of(patient)
-            reach = ((action.double() - middle) / half).abs()
-            patient.compare(CHECK, "saturation", found, (reach >= 0.99).double().flatten(1).mean(1), WHERE, 1e-3, 0.1)
+            all_over = (middle + half * torch.linspace(-1.1, 1, 40).unsqueeze(1)).expand(len(action), 40, len(half))
+            for x, y in ((action, found), (all_over, call(all_over, spaces))):
+                expected = (((x.double() - middle) / half).abs() >= 0.99).double().flatten(1).mean(1)
+                patient.compare(CHECK, "saturation", y, expected, WHERE, 1e-3, 0.1)
         return found
 
     def lag(call: Callable[..., Tensor], target: Target) -> Tensor:
@@ -85,6 +87,8 @@ def attach(patient: Patient) -> None:
         for a in range(len(patient.agents)):
             _of_agent(patient, a, diagnostics)
         for name, x in told.items():
+            if name in patient.module.METRICS:
+                patient.ask(CHECK, name in diagnostics, f"expected {name} of updates that were made; found none", WHERE)
             if name in diagnostics:
                 mean = torch.stack([each.double().flatten(1).mean(1) if each.ndim > 1 else each for each in x]).mean(0)
                 patient.compare(CHECK, f"mean {name}", diagnostics[name], mean, WHERE, 1e-4)
@@ -131,7 +135,8 @@ def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> No
         config, steps = patient.config, patient.iterations * patient.config.steps_each
         done = (patient.iteration + 1) * config.iteration - config.envs
         share = min(1.0, done / (patient.hyperparameter(a, "exploration") * steps))
-        ask("epsilon", 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share, 1e-4)
+        expected = 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share
+        patient.compare(CHECK, "epsilon", diagnostics["epsilon"][a], expected, WHERE, 1e-4, part="schedule")
     if patient.continuous and patient.has("Rollout"):
         middle, half = range_of(patient)
         actions = torch.stack([m.action[a] for m in patient.history if m.iteration == patient.iteration]).double()

@@ -48,7 +48,8 @@ def attach(patient: Patient) -> None:
             theta = plain.leaves(ac.state(), a)
             with torch.no_grad():
                 output = plain.network(theta, "policy", patient.seen(a, observation[a]), patient.config.activation)
-                patient.compare(CHECK, "log π(a|s)", now.log_prob[a], plain.log_prob(theta, output, action[a]), WHERE)
+                said = plain.log_prob(theta, output, action[a])
+                patient.compare(CHECK, "log π(a|s)", now.log_prob[a], said, WHERE, floor=1e-3)
                 patient.compare(CHECK, "entropy of π(·|s)", now.entropy[a], plain.entropy(theta, output), WHERE)
                 if hasattr(now, "value"):
                     value = plain.network(theta, "value", patient.seen(a, observation[a]), patient.config.activation)

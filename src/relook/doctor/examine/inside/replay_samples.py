@@ -30,9 +30,15 @@ WHERE = "relook/buffers/replay.py, Replay.sample"
 
 def attach(patient: Patient) -> None:
     drawn: list[Tensor] = []
+    numbers: set[bytes] = set()
 
     def places(call: Callable[..., Tensor], replay: Replay, chance: Tensor) -> Tensor:
         found = call(replay, chance)
+        rows = {row.numpy().tobytes() for row in chance}
+        fresh = len(rows) == len(chance) and not rows & numbers
+        said = "expected random numbers of its own for each agent and update; found some a second time"
+        patient.ask(CHECK, fresh, said, f"relook/algorithms/{patient.name}.py", part="randomness")
+        numbers.update(rows)
         if len(drawn) < 4:
             _even(patient, call, replay)
         if drawn and drawn[-1].shape == found.shape:

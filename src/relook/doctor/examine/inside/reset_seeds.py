@@ -2,6 +2,7 @@
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.runs.files import read_lines
 
 CHECK = Check(
     name="reset-seeds",
@@ -37,11 +38,16 @@ def _look(patient: Patient) -> None:
         f"expected {count} training episodes with seeds of their own; found {len(set(all_of_it))} different ones",
         where,
     )
-    starts = [m.told.observation for m in patient.history[:1]]
-    if starts:
-        rows = starts[0].flatten(0, 1)
-        different = len(rows.unique(dim=0)) == len(rows)
-        patient.ask(CHECK, different, "expected environments that start differently; found some alike", where)
+    starts = {patient.ledger.episodes[i][0].observations[0].tobytes() for i in learned}
+    patient.ask(
+        CHECK, len(starts) == len(learned), "expected environments that start differently; found some alike", where
+    )
+    rows = read_lines(patient.directory / "episodes.jsonl")
+    evaluated = {row["reset_seed"] for row in rows if row["kind"] == "evaluation"}
+    shared = evaluated & set(all_of_it)
+    patient.ask(
+        CHECK, not shared, f"expected evaluations with seeds of their own; found {len(shared)} of training", where
+    )
 
 
 def _training_instances(patient: Patient) -> list[int]:

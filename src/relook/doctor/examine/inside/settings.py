@@ -104,10 +104,10 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             {
                 **_ON,
                 "minibatch": 12,
-                "epochs": 3,
+                "epochs": 8,
                 "clip": 0.05,
                 "value_clip": 0.05,
-                "target_kl": 0.05,
+                "target_kl": 0.005,
                 "kl_stops": "policy",
                 "entropy_coefficient": 0.05,
                 "value_learning_rate_factor": 2.0,
@@ -151,12 +151,12 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         _still({**_QUIET, "target_interval": 16}, continuous=False),
     ),
     "ddpg": (
-        Setting({**_OFF, **_RANDOM, "target_rate": 0.1}, continuous=True),
+        Setting({**_OFF, **_RANDOM, "target_rate": 0.1, "q_learning_rate": 2e-3}, continuous=True),
         Setting({**_OFF, **_RANDOM, "exploration_noise": 0.5, "n_step": 1}, continuous=True, rescale=False),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
     "td3": (
-        Setting({**_OFF, **_RANDOM, "target_rate": 0.1, "target_noise": 0.6}, continuous=True),
+        Setting({**_OFF, **_RANDOM, "target_rate": 0.1, "target_noise": 0.6, "q_learning_rate": 2e-3}, continuous=True),
         Setting(
             {**_OFF, **_RANDOM, "target_rate": 0.1, "noise_clip": 5.0, "target_noise": 3.0, "n_step": 1},
             continuous=True,
@@ -165,7 +165,18 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
     "sac": (
-        Setting({**_OFF, **_RANDOM, "target_rate": 0.1, "temperature": 0.5, "target_entropy": -0.7}, continuous=True),
+        Setting(
+            {
+                **_OFF,
+                **_RANDOM,
+                "target_rate": 0.1,
+                "temperature": 0.5,
+                "target_entropy": -0.7,
+                "q_learning_rate": 2e-3,
+                "temperature_learning_rate": 5e-3,
+            },
+            continuous=True,
+        ),
         Setting(
             {**_OFF, **_RANDOM, "learn_temperature": False, "temperature": 0.3, "n_step": 1, "hidden": (20, 136)},
             continuous=True,

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from gymnasium import spaces
 from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
-from relook.envs import Environments, Transition
+from relook.envs import Environments, ObservationSpace, Transition
 
 CHECK = Check(
     name="transitions",
@@ -39,6 +41,21 @@ def attach(patient: Patient) -> None:
         return call(envs, action)
 
     patient.around(Environments, "step", step)
+    patient.afterwards(lambda: _written(patient))
+
+
+def _written(patient: Patient) -> None:
+    """Observations of all kinds of spaces, one after the other in one row: nothing of the first remains."""
+    small = spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.Box(-1.0, 1.0, (2, 2), np.float32)
+    several = spaces.Dict({str(i): space for i, space in enumerate(small)})
+    for space in (*small, several, spaces.Tuple(small)):
+        known, row = ObservationSpace(space), np.zeros(spaces.flatdim(space), dtype=np.float32)
+        space.seed(0)
+        for _ in range(4):
+            one = space.sample()
+            known.write(one, row)
+            what, expected = f"an observation of {type(space).__name__}", np.asarray(spaces.flatten(space, one))
+            patient.compare(CHECK, what, row, expected, WHERE, 1e-6)
 
 
 def _compared(
