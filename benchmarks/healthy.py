@@ -1,10 +1,11 @@
 """Does the doctor leave healthy runs alone? `python -m benchmarks.healthy [DIR]`
 
 Trains every setting below with five seeds while the doctor looks on, and judges the records again afterwards, as
-`relook doctor run` does: nothing is planted, so whatever it finds is a false alarm. Thresholds were set on CALIBRATION;
-TEST has other environments, other seeds and other options, and nothing was changed after it was looked at. Odd but
-correct settings are among both: a KL that nothing stops, tiny networks, negative and sparse rewards, tasks that are
-solved long before the end.
+`relook doctor run` does: nothing is planted, so whatever it finds is a false alarm. Thresholds were set on CALIBRATION.
+TEST has other environments, other seeds and other options; it was looked at once, and one check was mended then
+(LOG.md), so that what counts is TEST with seeds that are new again, and with settings that are (AGAIN). Odd but correct
+settings are among all: a KL that nothing stops, tiny networks, negative and sparse rewards, tasks that are solved long
+before the end.
 
 DIR keeps the runs (a scratch directory unless said otherwise): what is there already is not trained again.
 Writes results/healthy.csv and results/healthy.md. The margins there are of CALIBRATION: how many of its settings would
@@ -159,8 +160,19 @@ TEST = (
     off("sac", "Swimmer-v5", n_step=3),
     off("sac", "MountainCarContinuous-v0", hidden=(8,)),
 )
-FIRST_SEED = {"calibration": 0, "test": 100}
-SETS = {"calibration": CALIBRATION, "test": TEST}
+AGAIN = (
+    *TEST,
+    on("ppo", "CartPole-v1", anneal_learning_rate=False, anneal_clip=False),
+    on("ppo", "FrozenLake-v1", hidden=(8,), activation="relu"),
+    on("a2c", "CliffWalking-v1", limit=200),
+    on("vpg", "MountainCar-v0", normalise_observations=True),
+    on("trpo", "CliffWalking-v1", limit=200),
+    off("dqn", "FrozenLake-v1", hidden=(8,), final_epsilon=0.2),
+    off("td3", "Pendulum-v1", n_step=5, exploration_noise=0.5),
+    off("sac", "Pendulum-v1", target_rate=0.05, discount=0.9),
+)
+FIRST_SEED = {"calibration": 0, "test": 100, "again": 200}
+SETS = {"calibration": CALIBRATION, "test": TEST, "again": AGAIN}
 
 
 class Remembering(Live):
@@ -208,9 +220,7 @@ def train(name: str, setting: Setting, out: Path) -> None:
 
 def told(out: Path) -> dict[tuple[str, str], str]:
     """Check and severity of all that was found in a run, while it trained or afterwards, with the evidence."""
-    live = {
-        (check, severity): evidence for check, severity, evidence in json.loads(_said_of(out).read_text())
-    }
+    live = {(check, severity): evidence for check, severity, evidence in json.loads(_said_of(out).read_text())}
     return live | afterwards(out)
 
 
@@ -230,20 +240,25 @@ def thresholds() -> Iterable[tuple[ModuleType, str, float]]:
 
 
 def margins(runs: list[Path]) -> list[str]:
-    """Rows of a table: errors and warnings over the settings, with each threshold halved and doubled."""
-    before = Counter(severity for out in runs for _, severity in afterwards(out))
-    rows = []
+    """Errors and warnings over the settings with each threshold halved and doubled: rows for those that matter."""
+    read = [Records(Run(out)).read().watched(AFTERWARDS) for out in runs]
+
+    def count() -> Counter[str]:
+        return Counter(finding.severity for agents in read for finding in judge(agents, CHECKS).findings)
+
+    before, rows, others = count(), [], 0
     for module, name, value in thresholds():
         counts = []
         for factor in (0.5, 2.0):
             setattr(module, name, type(value)(value * factor))
-            found = Counter(severity for out in runs for _, severity in afterwards(out))
+            found = count()
             counts += [found["error"] - before["error"], found["warning"] - before["warning"]]
             setattr(module, name, value)
         check = module.__name__.rpartition(".")[2]
-        rows.append(f"| {check} | {name} | {value:g} | " + " | ".join(f"{count:+d}" for count in counts) + " |")
-        print(rows[-1], flush=True)
-    return rows
+        others += not any(counts)
+        if any(counts):
+            rows.append(f"| {check} | {name} | {value:g} | " + " | ".join(f"{count:+d}" for count in counts) + " |")
+    return [*rows, "", f"With each of the other {others} thresholds, half or twice, the findings are the same."]
 
 
 def main(directory: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from relook.algorithms import ALGORITHMS
 from relook.cli.algorithms import presets
+from relook.doctor.examine.functions.examination import ORDER as FUNCTIONS
 from relook.doctor.examine.inside.examination import ORDER as INSIDE
 from relook.doctor.examine.outside.examination import ORDER as OUTSIDE
 from relook.doctor.watch.checks import CHECKS as WATCHED
@@ -115,11 +116,13 @@ def doctor_page() -> str:
     """The page's head, which is written by hand, the trainer that it examines, and a section for each check."""
     head = (DOCS / "doctor.head.md").read_text(encoding="utf-8")
     trainer = (DOCS / "trainer.py").read_text(encoding="utf-8")
-    lines = [head.replace("TRAINER", f"```python\n{trainer}```")]
+    losses = (DOCS / "losses.py").read_text(encoding="utf-8")
+    lines = [head.replace("TRAINER", f"```python\n{trainer}```").replace("LOSSES", f"```python\n{losses}```")]
     groups = (
         ("Checks of a run", [module.CHECK for module in WATCHED]),
         ("Checks of an algorithm of ours", INSIDE),
         ("Checks of anybody's training function", OUTSIDE),
+        ("Checks of losses and updates", FUNCTIONS),
     )
     for title, checks in groups:
         lines += [f"## {title}", ""]

@@ -3,9 +3,21 @@
 import importlib
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from relook.errors import WrongRequest
+
+
+def named_module(name: str, what: str) -> ModuleType:
+    """The module in which `name` lies. Raises `WrongRequest`, which says `what` was named, if it cannot be imported."""
+    try:
+        return importlib.import_module(name.partition(":")[0])
+    except (ImportError, ValueError) as error:
+        raise WrongRequest(
+            f"expected the module of the {what} {name!r} to be importable; it is not ({error}); install it or run "
+            f"where it lies"
+        ) from error
 
 
 def named_function(name: str, what: str) -> Callable[..., Any] | None:
@@ -13,15 +25,7 @@ def named_function(name: str, what: str) -> Callable[..., Any] | None:
 
     Raises `WrongRequest`, which says `what` was named, if the module cannot be imported.
     """
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        raise WrongRequest(
-            f"expected the module of the {what} {name!r} to be importable; it is not ({error}); install it or run "
-            f"where it lies"
-        ) from error
-    function = getattr(module, attribute, None)
+    function = getattr(named_module(name, what), name.partition(":")[2], None)
     return function if callable(function) else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from relook.cli import doctor_algorithm, doctor_self_test
+from relook.cli import doctor_algorithm, doctor_functions, doctor_self_test
 from relook.cli.findings import print_finding
 from relook.cli.options import parse
 from relook.doctor.watch.checks import CHECKS
@@ -23,6 +23,7 @@ from relook.runs.reading import Run, opened
 WORDS = {
     "run": "look at what a run, or all runs of a grid, have written: relook doctor run runs/first",
     "algorithm": "examine an algorithm, ours or anybody's: relook doctor algorithm ppo",
+    "functions": "examine losses and updates of your own: relook doctor functions losses",
     "self-test": "plant bugs in a copy of relook, and see whether they are noticed",
 }
 
@@ -53,6 +54,8 @@ def run(arguments: Sequence[str]) -> None:
             _runs(rest)
         case ["algorithm", *rest]:
             doctor_algorithm.run(rest)
+        case ["functions", *rest]:
+            doctor_functions.run(rest)
         case ["self-test", *rest]:
             doctor_self_test.run(rest)
         case [word, *_]:

@@ -56,8 +56,11 @@ def run(arguments: Sequence[str]) -> None:
         checks, comparisons = len(inside.looks), sum(inside.looks.values())
         console.print(f"  {checks} checks, {comparisons:,} comparisons, {inside.seconds:.1f} s", style="dim")
     if form.steps:
+        import torch
+
         from relook.doctor.examine.outside.examination import examine as look_outside
 
+        torch.set_num_threads(1)  # the networks of such small problems only wait for each other's threads
         console.print(f"training in small environments, {kind} actions, {form.steps:,} steps each …", style="dim")
 
         def told(check: str, seconds: float, new: "list[Finding]") -> None:

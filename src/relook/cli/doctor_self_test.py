@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -59,11 +59,26 @@ def run(arguments: Sequence[str]) -> None:
     console = Console(highlight=False)
     console.print(_table(found))
     console.print(_by_component(found))
-    caught, right = sum(bool(c.checks) for c in found), sum(c.right for c in found)
-    console.print(
-        f"{caught} of {len(found)} caught ({caught / len(found):.1%}), {right} with the right component "
-        f"({right / len(found):.1%}), in {seconds:.0f} s"
-    )
+    for line in _summary(found):
+        console.print(line)
+    console.print(f"{seconds:.0f} s")
+
+
+def _summary(found: "Sequence[Caught]") -> Iterator[str]:
+    """All bugs, those that the checks were made with, and those that they had not seen."""
+    from relook.doctor.zoo import UNSEEN
+
+    unseen = {bug.name for bug in UNSEEN}
+    own, others = ([c for c in found if (c.bug.name in unseen) == new] for new in (False, True))
+    for what, some in (("all", found), ("that the checks were made with", own), ("not seen before", others)):
+        if (some and len(some) < len(found)) or what == "all":
+            caught, right = sum(bool(c.checks) for c in some), sum(c.right for c in some)
+            inside = sorted(c.seconds for c in some if c.tier == "inside")
+            yield (
+                f"{what}: {caught} of {len(some)} caught ({caught / len(some):.1%}), {right} with the right component "
+                f"({right / len(some):.1%}); {len(inside)} by looking inside, half of them within "
+                f"{inside[len(inside) // 2] if inside else 0:.1f} s"
+            )
 
 
 def _row(caught: "Caught") -> dict[str, object]:
@@ -74,6 +89,7 @@ def _row(caught: "Caught") -> dict[str, object]:
         "algorithm": caught.bug.algorithm,
         "component": caught.bug.component,
         "named": caught.component,
+        "tier": caught.tier,
         "checks": list(caught.checks),
         "evidence": caught.evidence,
         "seconds": caught.seconds,
@@ -84,12 +100,20 @@ def _table(found: "Sequence[Caught]") -> Table:
     table = Table(box=SIMPLE_HEAD)
     for name, width in (("bug", 12), ("what is wrong", 40), ("named by", 24)):
         table.add_column(name, max_width=width)
+    table.add_column("tier", no_wrap=True)
     table.add_column("component", no_wrap=True)
     table.add_column("s", justify="right")
     for caught in found:
         name = caught.component if caught.right else f"[yellow]{caught.component}[/], not {caught.bug.component}"
         checks = ", ".join(caught.checks[:2]) or "[red]missed[/]"
-        table.add_row(caught.bug.name, caught.bug.what, checks, name if caught.checks else "", f"{caught.seconds:.1f}")
+        table.add_row(
+            caught.bug.name,
+            caught.bug.what,
+            checks,
+            caught.tier,
+            name if caught.checks else "",
+            f"{caught.seconds:.1f}",
+        )
     return table
 
 

@@ -36,7 +36,7 @@ OF_EVERY_CHECK = {
     "temperature": "64",
     "optimiser-step": "adam",
     "target-network": "41",
-    "drawn-actions": "50b",
+    "drawn-actions": "m64",
     "faults": "mask",
     "evaluations": "86",
     "records": "kl",

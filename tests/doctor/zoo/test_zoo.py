@@ -37,7 +37,7 @@ def test_a_bug_is_planted_in_a_copy_and_taken_out_again() -> None:
         assert caught.right
         assert caught.seconds > 0
         assert (cage.package / bug.file).read_text(encoding="utf-8") == whole
-        assert cage.ask("ppo")["findings"] == [], "and nothing is found where there is none"
+        assert cage.ask("inside", "ppo")["findings"] == [], "and nothing is found where there is none"
         place = cage.package
     assert not place.exists()
     assert (SOURCE / bug.file).read_text(encoding="utf-8") == whole

@@ -8,8 +8,7 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Array, Missing, Watched, finite
 
 OFF = 0.02
-"""Of the value at the start: a difference from the schedule that rounding cannot make (calibration: 1e-7 was the most).
-"""
+"""Of the value at the start: a difference from the schedule that rounding cannot make."""
 
 SUSTAINED = 0.1
 """Share of the iterations in which it must differ."""

@@ -1,4 +1,8 @@
-"""The checks of this room. What is certain comes first: while a run trains, only a few findings are told."""
+"""The checks of this room. What is certain comes first: while a run trains, only a few findings are told.
+
+Each has its thresholds at the top of its file. How far healthy runs keep away from them is measured: the table of
+margins in benchmarks/results/healthy.md says what would be found if each were half or twice what it is.
+"""
 
 from relook.doctor.watch import (
     annealing,

@@ -14,10 +14,10 @@ WINDOW = 0.2
 
 LARGE = 0.5
 """Share of samples (rl-doctor: .1 informs, .2 warns, .4 alarms; Stable-Baselines3's example has .243 at an explained
-variance of .999; calibration: medians of healthy agents reach .38)."""
+variance of .999)."""
 
 SLACK, LEAST_KL = 0.9, 1e-6
-"""The bound is exact; this is for float32 (calibration: never below 1.8 times it), and tiny KLs are rounding."""
+"""The bound is exact; this is for float32, and tiny KLs are rounding."""
 
 CHECK = Check(
     name="clip-fraction",

@@ -8,11 +8,10 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Missing, Watched
 
 SUSTAINED = 0.5
-"""Share of exactly-zero iterations from which it is an error (rl-doctor: .2 informs, .4 warns, .7 alarms; calibration:
-none in healthy runs that have something to learn)."""
+"""Share of exactly-zero iterations from which it is an error (rl-doctor: .2 informs, .4 warns, .7 alarms)."""
 
 NOTHING = 1e-9
-"""A squared error below this is none: where chance plays no part, Q can become exact (calibration)."""
+"""A squared error below this is none: where chance plays no part, Q can become exact."""
 
 CHECK = Check(
     name="dead-steps",

@@ -9,8 +9,7 @@ WINDOW = 0.2
 """Share of the training, at its end so far."""
 
 MANY, ALL = 0.75, 0.98
-"""Share of hidden units (Sokar et al. 2023 follow DQN on Atari; calibration: at most .33 in healthy agents, and .64 on
-a task whose reward was not found)."""
+"""Share of hidden units (Sokar et al. 2023 follow DQN on Atari)."""
 
 CHECK = Check(
     name="dormant-units",

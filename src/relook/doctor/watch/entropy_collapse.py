@@ -14,14 +14,13 @@ LOW = 0.05
 from above 1)."""
 
 NARROW = 3.0
-"""nats for each component of a continuous action: a spread of a twentieth (calibration: .64 at most)."""
+"""nats for each component of a continuous action: a spread of a twentieth."""
 
 FLOOR = 1e-3
 """Of the highest entropy there is: below, the policy draws another action once in thousands of steps."""
 
 AT_ONCE, LASTS = 0.25, 0.3
-"""Shares of the training: gone before the first, and for as long as the second, it is an error (calibration: healthy
-agents of odd settings lose all entropy later, or find it again)."""
+"""Shares of the training: gone before the first, and for as long as the second, it is an error."""
 
 CHECK = Check(
     name="entropy-collapse",

@@ -10,8 +10,7 @@ WINDOW = 0.4
 """Share of the training, at its end so far."""
 
 PINNED = 0.995
-"""Of log n (calibration: healthy agents with a learning rate ten times too small have .86 by then; on a task whose
-reward they never find they stay above, for which reason this alone is no error)."""
+"""Of log n."""
 
 STRONG = 0.1
 """An entropy coefficient that outweighs advantages of size 1 (usual: 0 to .02)."""

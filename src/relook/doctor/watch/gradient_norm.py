@@ -13,7 +13,7 @@ WINDOW = 0.2
 
 GROWN, HUGE = 100.0, 1e4
 """Times the median of the first iterations of learning (rlprobe: 10 × the median, three times; rl-doctor: 8 robust σ
-and 3 × the median, which alarms on single spikes; calibration: healthy norms grow 14-fold, 6-fold after `_scale`)."""
+and 3 × the median, which alarms on single spikes)."""
 
 NAMES = ("gradient_norm", "policy_gradient_norm", "q_gradient_norm")
 

@@ -9,7 +9,7 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Missing, Watched
 
 ROUNDING = 1e-4
-"""What float32 sums may be off by, relative to 1 or to the limit (calibration: 1e-8 was the most)."""
+"""What float32 sums may be off by, relative to 1 or to the limit."""
 
 INFINITE = math.inf
 RANGES = {

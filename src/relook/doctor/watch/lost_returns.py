@@ -9,8 +9,7 @@ from relook.doctor.watch.trends import Returns, returns_of, trend
 from relook.doctor.watch.watched import Missing, Watched
 
 FORGOTTEN = 0.2
-"""Of what was gained since the beginning: what is left of it (calibration: 8 of 382 healthy agents were below it at
-some time, 3 of them in the end, which is why this is a warning)."""
+"""Of what was gained since the beginning: what is left of it."""
 
 NOISES = 4.0
 """Robust standard deviations of the first returns, by which later ones must be worse than those of a beginner."""

@@ -13,8 +13,7 @@ WINDOW = 0.1
 """Share of the training, at its end so far."""
 
 LARGE = 0.5
-"""nats: usual is .02 (37 implementation details of PPO); RLDebugger alarms at .1 and zen-rl at 5; calibration: medians
-of healthy agents that learn without a clipped ratio reach .24."""
+"""nats: usual is .02 (37 implementation details of PPO); RLDebugger alarms at .1 and zen-rl at 5."""
 
 ENORMOUS = 2.0
 """nats: an action that had probability e⁻² of what it has now."""

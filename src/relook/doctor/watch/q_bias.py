@@ -15,8 +15,7 @@ EPISODES = 5
 """Of each evaluation, where the bias is computed from them."""
 
 FAR = 0.5
-"""Of the largest value that returns allow (REDQ reports bias ÷ max(|return|, 10); calibration: healthy agents stay
-within .31 in the last evaluations)."""
+"""Of the largest value that returns allow (REDQ reports bias ÷ max(|return|, 10))."""
 
 SETTLED = 0.5
 """Share of the training after which values are expected to have caught up."""

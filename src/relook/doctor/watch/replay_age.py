@@ -8,8 +8,7 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Missing, Watched
 
 OFF = 0.15
-"""Share by which the mean age of what is sampled may differ from half of what is stored (calibration: .6 % was the
-most, because thousands of draws are averaged)."""
+"""Share by which the mean age of what is sampled may differ from half of what is stored."""
 
 SUSTAINED = 0.5
 """Share of the iterations in which it must differ."""

@@ -11,8 +11,7 @@ EVALUATIONS = 4
 """The last ones, each of which must differ, all in the same direction."""
 
 APART = 0.25
-"""Of all that returns have ranged over: the gap between the ranges of training and evaluation (calibration: single ones
-reach .26 in the same mode; of four in a row, one was always 0)."""
+"""Of all that returns have ranged over: the gap between the ranges of training and evaluation."""
 
 EPISODES, EXACT = 20, 1e-6
 """Episodes of each kind whose reward per step is one and the same number."""

@@ -13,10 +13,10 @@ WINDOW = 0.2
 
 ABOVE = 1.5
 """Times the largest discounted return: no standard deviation is above it, nor above half of it with rewards of one sign
-(Popoviciu 1935). The rest is for returns that are larger than those seen so far (calibration: .27 at most)."""
+(Popoviciu 1935). The rest is for returns that are larger than those seen so far."""
 
 JUMPED = 1000.0
-"""From the first tenth of the training to its end: later rewards then weigh a thousandth (calibration: 6 at most)."""
+"""From the first tenth of the training to its end: later rewards then weigh a thousandth."""
 
 CHECK = Check(
     name="reward-scale",

@@ -10,8 +10,7 @@ WINDOW = 0.3
 """Share of the training, at its end so far."""
 
 STUCK = 0.9
-"""Share of action components at a bound (no threshold was found in the literature; calibration: agents that learned
-reached .88 on their way, and the one above .9 was stuck)."""
+"""Share of action components at a bound (no threshold was found in the literature)."""
 
 CHECK = Check(
     name="saturation",

@@ -9,12 +9,10 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Missing, Watched
 
 STILL = 1e-12
-"""A KL below this is none: rounding of r and log r alone makes 1e-9 (calibration: the smallest median of a healthy
-agent was 6e-8)."""
+"""A KL below this is none: rounding of r and log r alone makes 1e-9."""
 
 CERTAIN = 0.01
-"""nats, for choices: below, all probability is on one action, and hardly any gradient moves it (calibration: above, a
-healthy agent was still in at most 3 % of its iterations)."""
+"""nats, for choices: below, all probability is on one action, and hardly any gradient moves it."""
 
 SUSTAINED = 0.6
 """Share of the iterations with something to learn."""

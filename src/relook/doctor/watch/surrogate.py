@@ -8,8 +8,7 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Missing, Watched, finite
 
 WORSE = 0.8
-"""Share of what the objective changed by, all together, that it became worse (calibration: at most .05 in healthy
-agents whose advantages are normalised)."""
+"""Share of what the objective changed by, all together, that it became worse."""
 
 SUSTAINED = 5
 """Iterations at least."""

@@ -13,15 +13,14 @@ SUSTAINED = 0.5
 """Share of the iterations in which the lag is exactly 0."""
 
 FAR = 0.45
-"""Of ‖θ‖: a target that has little to do with the network (calibration: healthy lags stay below .21; targets that never
-move pass .45 within some thousand updates, and .87 in the end)."""
+"""Of ‖θ‖: a target that has little to do with the network."""
 
 HALVES = 3.0
 """Updates × τ that a target must have had time for, before it is expected to follow."""
 
 CLOSE = 0.01
 """Of learning rate ÷ √(2 τ), about how far Adam's steps carry a network from its running mean if each moved all
-parameters once and at random (calibration: healthy lags are 0.6 to 110 times that; with τ and 1 - τ swapped, .0003)."""
+parameters once and at random."""
 
 SLOW = 0.1
 """Rates τ up to which a target is meant to lag behind by many updates."""

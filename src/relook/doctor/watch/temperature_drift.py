@@ -9,8 +9,7 @@ from relook.doctor.watch.trends import attainable
 from relook.doctor.watch.watched import Missing, Watched
 
 WRONG = 0.8
-"""Share of the moves that go the wrong way (calibration: none did; right after the entropy has crossed its target Adam
-may still go on)."""
+"""Share of the moves that go the wrong way."""
 
 GAP = 0.1
 """nats for each component: nearer to the target, the direction is noise."""

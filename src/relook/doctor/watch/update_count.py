@@ -9,7 +9,7 @@ from relook.doctor.findings import Check, Finding
 from relook.doctor.watch.watched import Array, Missing, Watched
 
 OFF = 0.05
-"""Share by which the number of updates may differ (calibration: it never did)."""
+"""Share by which the number of updates may differ."""
 
 SUSTAINED = 0.2
 """Share of the iterations in which it must differ."""

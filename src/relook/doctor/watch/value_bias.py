@@ -11,8 +11,7 @@ WINDOW = 0.3
 """Share of the training, at its end so far."""
 
 FAR = 5.0
-"""Standard deviations of the targets (calibration: where the error matters, medians of healthy agents stay within 2.4;
-of a tiny network on raw rewards, 4.3)."""
+"""Standard deviations of the targets."""
 
 MATTERS = 0.2
 """Share of the values' own size that the error must be, root mean square: at a solved task targets hardly differ, and a

@@ -13,7 +13,7 @@ WINDOW = 0.1
 
 ABOVE, FAR_ABOVE = 3.0, 10.0
 """Times the bound. It is computed from returns, since single rewards are not recorded, so that a warning begins well
-above it (calibration: healthy values stay below .8 times)."""
+above it."""
 
 GROWN = 10.0
 """Times what values were at the start, so that a network that began too large for tiny rewards is not called divergent.

@@ -16,8 +16,7 @@ from relook.runs.reading import AgentRecord, Run
 Array = NDArray[np.float64]
 
 LEAST = 5
-"""Rows that a check wants before it calls anything sustained (calibration: rows of off-policy algorithms are means over
-a thousand updates, and a short training of theirs has no more than twenty)."""
+"""Rows that a check wants before it calls anything sustained."""
 
 
 class Missing(Exception):

@@ -19,12 +19,17 @@ from relook.doctor.zoo.bug import SOURCE, Bug
 from relook.errors import RelookError
 from relook.workers import available_cores
 
+TIERS = ("inside", "outside")
+"""First what needs no training, then what trains in small environments, for what the first missed."""
+
 
 @dataclass(frozen=True)
 class Caught:
     """What became of a bug."""
 
     bug: Bug
+    tier: str
+    """Which examination noticed: `inside`, or `outside` for what that one missed; empty if none did."""
     checks: tuple[str, ...]
     """The checks that found something, the cause first; none if the bug was missed."""
     component: str
@@ -59,24 +64,30 @@ class Cage:
         path = self.package / bug.file
         compiled = Path(cache_from_source(str(path)))
         compiled.unlink(missing_ok=True)
+        seconds, tier, told = 0.0, "", dict[str, Any]()
         try:
-            told = self.ask(bug.algorithm)
+            for tier in TIERS:
+                told = self.ask(tier, bug.algorithm)
+                seconds += told["seconds"]
+                if told["findings"]:
+                    break
         finally:
             path.write_text(before, encoding="utf-8")
         rows = told["findings"]
         return Caught(
             bug,
+            tier if rows else "",
             tuple(row["check"] for row in rows),
             told["component"],
             rows[0]["evidence"] if rows else "",
-            told["seconds"],
+            seconds,
         )
 
-    def ask(self, algorithm: str) -> dict[str, Any]:
-        """What the examination says of an algorithm as the copy has it."""
+    def ask(self, tier: str, algorithm: str) -> dict[str, Any]:
+        """What an examination says of an algorithm as the copy has it."""
         assert self._keeper.stdin is not None
         assert self._keeper.stdout is not None
-        print(algorithm, file=self._keeper.stdin, flush=True)
+        print(tier, algorithm, file=self._keeper.stdin, flush=True)
         line = self._keeper.stdout.readline()
         if not line:
             raise RelookError(f"expected the examination of {algorithm} to answer; its process ended")

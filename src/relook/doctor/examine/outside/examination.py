@@ -58,12 +58,13 @@ def examine(
     steps: int,
     seed: int,
     command: str,
+    until_found: bool = False,
     told: Callable[[str, float, list[Finding]], None] = lambda *_: None,
 ) -> list[Finding]:
     """Train in every probe that has actions of this kind, and look at what came of it.
 
-    `steps` for each probe; `command` is how to see a finding again. `told(check, seconds, findings)` is called as each
-    check is done.
+    `steps` for each probe; `command` is how to see a finding again; `until_found`: no further probe once something is
+    found. `told(check, seconds, findings)` is called as each check is done.
     """
     found: list[Finding] = []
 
@@ -77,6 +78,8 @@ def examine(
     began = monotonic()
     done(repeating.CHECK.name, began, list(repeating.look(train, kind, seed, command)))
     for probe in PROBES:
+        if until_found and found:
+            return found
         if kind in probe.kinds and probe.after not in {finding.check.name for finding in found}:
             began = monotonic()
             done(probe.check.name, began, list(probe.run(train, kind, steps, seed, command)))

@@ -1,0 +1,1 @@
+"""Losses and updates as functions of anybody's, examined one by one."""
