@@ -5,6 +5,9 @@ that the bug names, or else in those of its algorithm. Written down, in results/
 bears load there (anything that was recorded is otherwise), whether it shows in the return (evaluations of the last
 third are lower than those of the healthy ones, by a one-sided permutation test of five seeds against five at 5 %), and
 which checks of relook.doctor.watch found something. What is in the file already is not trained again.
+
+`python -m benchmarks.zoo --known FILE` takes what `relook doctor self-test --json` printed, and writes known.toml of
+the zoo and results/zoo.md from both.
 """
 
 import csv
@@ -152,7 +155,61 @@ def as_it_is(keys: list[tuple[str, str]]) -> list[dict[str, Any]]:
     return [in_a_fork(SOURCE, *key) for key in keys]
 
 
+def known(self_test: Path) -> None:
+    """What is known of each bug, for the zoo, and the sums of it."""
+    told = {row["bug"]: row for row in json.loads(self_test.read_text(encoding="utf-8"))["bugs"]}
+    trained = {row["bug"]: row for row in csv.DictReader((RESULTS / "zoo.csv").open())}
+    lines = ["# Measured: python -m benchmarks.zoo"]
+    for bug in BUGS:
+        own = trained[bug.name]
+        environment = own["environment"] if own["bears_load"] == "True" else ""
+        check = next(iter(told[bug.name]["checks"]), "")
+        values = f'environment = "{environment}", shows = {own["shows"].lower()}, check = "{check}"'
+        lines.append(f'"{bug.name}" = {{ {values} }}')
+    (SOURCE / "doctor" / "zoo" / "known.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    unseen = {bug.name for bug in UNSEEN}
+    groups = {
+        "all": list(BUGS),
+        "that the checks were made with": [bug for bug in BUGS if bug.name not in unseen],
+        "not seen before": list(UNSEEN),
+        "that show in the return": [bug for bug in BUGS if trained[bug.name]["shows"] == "True"],
+        "that do not": [bug for bug in BUGS if trained[bug.name]["shows"] == "False"],
+    }
+    page = ["# The bug zoo", "", "Made by `relook doctor self-test --json` and `python -m benchmarks.zoo`.", ""]
+    page += ["| bugs | how many | caught | right component | inside | outside | watching a training notices |"]
+    page += ["|---|---|---|---|---|---|---|"]
+    for what, bugs in groups.items():
+        rows, n = [told[bug.name] for bug in bugs], len(bugs)
+        caught, right = (sum(map(bool, each)) for each in zip(*(_judged(row) for row in rows), strict=True))
+        tiers = [sum(row["tier"] == tier for row in rows) for tier in ("inside", "outside")]
+        watched = sum(bool(trained[bug.name]["watch"]) for bug in bugs)
+        page += [
+            f"| {what} | {n} | {caught} ({caught / n:.1%}) | {right} ({right / n:.1%}) | {tiers[0]} | {tiers[1]} | "
+            f"{watched} ({watched / n:.1%}) |"
+        ]
+    page += ["", "| bug | what is wrong | in | where it bears load | shows in the return | named by | component | s |"]
+    page += ["|---|---|---|---|---|---|---|---|"]
+    for bug in BUGS:
+        row, own = told[bug.name], trained[bug.name]
+        named = row["named"] if row["named"] == bug.component else f"**{row['named']}**, not {bug.component}"
+        checks = ", ".join(row["checks"][:2]) or "**nothing**"
+        page += [
+            f"| {bug.name} | {bug.what} | {bug.algorithm} | "
+            f"{own['environment'] if own['bears_load'] == 'True' else 'the examination alone'} | "
+            f"{'yes' if own['shows'] == 'True' else 'no'} | {checks} | {named if row['checks'] else ''} | "
+            f"{row['seconds']:.1f} |"
+        ]
+    (RESULTS / "zoo.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
+def _judged(row: dict[str, Any]) -> tuple[bool, bool]:
+    return bool(row["checks"]), bool(row["checks"]) and row["named"] == row["component"]
+
+
 def main(names: list[str]) -> None:
+    if names[:1] == ["--known"]:
+        known(Path(names[1]))
+        return
     path = RESULTS / "zoo.csv"
     done = {row["bug"]: row for row in csv.DictReader(path.open())} if path.exists() else {}
     unseen = {bug.name for bug in UNSEEN}

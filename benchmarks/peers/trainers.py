@@ -3,6 +3,7 @@
     pip install relook -r benchmarks/peers/examined.txt      # in an environment of its own
     relook doctor algorithm benchmarks.peers.trainers:tianshou_ppo
     relook doctor algorithm benchmarks.peers.trainers:skrl_ppo
+    relook doctor algorithm benchmarks.peers.trainers:skrl_ppo_bootstrapping
 
 Stable-Baselines3 has its adapter in relook itself: `relook doctor algorithm sb3:PPO`.
 """
@@ -72,7 +73,7 @@ def tianshou_ppo(env_fn: Callable[[], gym.Env[Any, Any]], steps: int, seed: int)
     return Greedy(lambda x: actor(x)[0], critic)
 
 
-def skrl_ppo(env: gym.Env[Any, Any], steps: int, seed: int) -> Greedy:
+def skrl_ppo(env: gym.Env[Any, Any], steps: int, seed: int, **changed: Any) -> Greedy:
     """The PPO of skrl with a categorical policy, its own wrapper and sequential trainer."""
     from skrl.agents.torch.ppo import PPO, PPO_CFG
     from skrl.envs.wrappers.torch import wrap_env
@@ -112,7 +113,7 @@ def skrl_ppo(env: gym.Env[Any, Any], steps: int, seed: int) -> Greedy:
         "device": wrapped.device,
     }
     models: dict[str, Any] = {"policy": Policy(**spaces), "value": Value(**spaces)}
-    settings = PPO_CFG(rollouts=HORIZON, learning_epochs=10, mini_batches=4, learning_rate=RATE)
+    settings = PPO_CFG(rollouts=HORIZON, learning_epochs=10, mini_batches=4, learning_rate=RATE, **changed)
     settings.experiment.write_interval = settings.experiment.checkpoint_interval = 0
     agent = PPO(
         models=models,
@@ -126,3 +127,8 @@ def skrl_ppo(env: gym.Env[Any, Any], steps: int, seed: int) -> Greedy:
         cfg=SequentialTrainerCfg(timesteps=steps, headless=True, disable_progressbar=True),
     ).train()
     return Greedy(models["policy"].net, models["value"].net)
+
+
+def skrl_ppo_bootstrapping(env: gym.Env[Any, Any], steps: int, seed: int) -> Greedy:
+    """The same, with the option that lets values go on beyond a time limit."""
+    return skrl_ppo(env, steps, seed, time_limit_bootstrap=True)

@@ -16,7 +16,9 @@ from relook.doctor.examine.outside import (
     honesty,
     last_observations,
     many_values,
+    one_value,
     past_reward,
+    reaching_bounds,
     repeating,
     staying,
     surviving,
@@ -24,7 +26,7 @@ from relook.doctor.examine.outside import (
     treatment,
 )
 from relook.doctor.examine.outside.examination import ORDER, PROBES, examine
-from relook.doctor.examine.outside.probing import Probe
+from relook.doctor.examine.outside.probing import LONGER, Probe
 from relook.doctor.examine.outside.trainer import Trained, trained
 from relook.doctor.examine.outside.watchful import Log, Watchful
 from relook.doctor.findings import COMPONENTS
@@ -53,7 +55,7 @@ def found(probe: Probe, train: Any, kind: str = "discrete", steps: int = STEPS) 
         ("time limit", time_limits.PROBE, "expected V far above 13"),
         ("time limit", last_observations.PROBE, "the value of an end"),
         ("reset observation", last_observations.PROBE, "the value of the next episode's start"),
-        ("mean subtracted", surviving.PROBE, "expected action 0 at (0.0,), found 1"),
+        ("mean subtracted", surviving.PROBE, "expected action 0 at (1.0,), found 1"),
     ],
 )
 def test_a_fault_of_an_actor_critic_is_named_and_the_healthy_one_passes(fault: str, probe: Probe, says: str) -> None:
@@ -67,6 +69,62 @@ def test_spinning_ups_exercise_2_2_is_found_in_a_ddpg_and_not_in_a_healthy_one()
     assert "V(1.0,) = 1, found" in evidence
     assert "(B, 1) met a (B)" in many_values.CHECK.causes[0]
     assert not found(many_values.PROBE, ddpg, "continuous", 2000)
+
+
+def test_what_is_wrong_once_gets_a_second_chance_with_another_seed_and_more_steps() -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Sometimes:
+        def __init__(self, env: Any, steps: int, seed: int, good: int) -> None:
+            asked.append((seed, steps))
+            env.reset(seed=seed)
+            self.v = 1.0 if seed >= good else 0.0
+
+        def act(self, observation: Any) -> int:
+            return 0
+
+        def value(self, observation: Any) -> float:
+            return self.v
+
+    assert not found(one_value.PROBE, lambda env, steps, seed: Sometimes(env, steps, seed, 1), steps=50)
+    assert asked == [(0, 50), (1, 50 * LONGER)]
+    assert len(found(one_value.PROBE, lambda env, steps, seed: Sometimes(env, steps, seed, 2), steps=50)) == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "learned", "wrong"),
+    [
+        ((3.0, 0.5), (2.6, -3.9), False),  # it has arrived
+        ((3.0, 0.5), (1.7, -3.0), False),  # it is on its way
+        ((1.0, 0.5), (1.0, -3.9), True),  # it cannot get there
+        ((3.0, 0.5), (0.5, -3.9), True),  # it goes the other way
+    ],
+)
+def test_slow_learners_are_told_from_those_who_cannot_reach_a_bound(most: Any, learned: Any, *, wrong: bool) -> None:
+    def train(env: Any, steps: int, seed: int) -> Any:
+        env.reset(seed=seed)
+        for action in ((-1.0, -5.0), most, learned):
+            env.step(np.array(action, dtype=np.float32))
+            env.reset()
+        return lambda observation: np.array(learned)
+
+    assert bool(found(reaching_bounds.PROBE, train, "continuous", steps=10)) == wrong
+
+
+def test_environments_that_only_rehearse_may_share_seeds() -> None:
+    def train(env_fn: Any, steps: int, seed: int) -> Any:
+        for count in (5, 5, steps):
+            env = env_fn()
+            env.reset(seed=seed)
+            for _ in range(count):
+                if any(env.step(0)[2:4]):
+                    env.reset()
+        return lambda observation: 0
+
+    made = trained(train, contexts, 100, 5)
+    assert made.log.played == [5, 5, 100]
+    assert made.log.busy == [2]
+    assert not list(treatment.look(made, 100, "x"))
 
 
 def test_a_buffer_of_references_is_found() -> None:

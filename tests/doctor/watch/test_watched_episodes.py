@@ -123,6 +123,16 @@ def test_values_that_never_differ() -> None:
         look(constant_observations, training(episodes=[evaluated(i, i // 5) for i in range(25)]))
 
 
+def test_an_agent_that_stands_still_sees_more_when_it_acts_with_noise() -> None:
+    def wanders(noisy: Any) -> Watched:
+        episodes = [evaluated(i, i // 4, deterministic=i % 2 == 0) for i in range(20)]
+        values = {e.record["number"]: np.full(e.length, 3.0) if e.deterministic else noisy(e.length) for e in episodes}
+        return training(**Acted(episodes, {}, values).records(), observation_size=4)
+
+    assert look(constant_observations, wanders(lambda n: RNG.random(n))) == []
+    assert look(constant_observations, wanders(lambda n: np.full(n, 3.0)))
+
+
 def discounted(value: Any) -> Watched:
     """Three evaluations late in training, of episodes that earn 1 a step and end after 50."""
     episodes = [evaluated(i, 8 + i // 5) for i in range(15)]

@@ -25,7 +25,14 @@ class Bug:
     right: str
     wrong: str
     environment: str = ""
-    """A Gymnasium id in which it bears load: what is trained there comes out otherwise, or is recorded otherwise."""
+    """A Gymnasium id in which it bears load: what is trained there comes out otherwise, or is recorded otherwise.
+
+    Empty if it does so in no ordinary training, but takes options that the examination has.
+    """
+    shows: bool = False
+    """Whether evaluations there are worse for it; else it is one that only its specification tells."""
+    check: str = ""
+    """The check that is to name it; empty if none is known to."""
 
     def plant(self, package: Path) -> str:
         """Put the bug into a copy of the package; returns the file's text as it was, to be put back.

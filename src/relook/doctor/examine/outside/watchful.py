@@ -37,7 +37,7 @@ class Log:
     def busy(self) -> list[int]:
         """The instances that training went on in: others were made to look at something, or to rehearse."""
         most = max(self.played, default=0)
-        return [number for number, steps in enumerate(self.played) if 2 * steps > most]
+        return [number for number, steps in enumerate(self.played) if 2 * steps >= most]
 
 
 class Watchful(gym.Wrapper[Any, Any, Any, Any]):
