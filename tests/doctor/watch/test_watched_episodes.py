@@ -129,7 +129,7 @@ def test_an_agent_that_stands_still_sees_more_when_it_acts_with_noise() -> None:
         values = {e.record["number"]: np.full(e.length, 3.0) if e.deterministic else noisy(e.length) for e in episodes}
         return training(**Acted(episodes, {}, values).records(), observation_size=4)
 
-    assert look(constant_observations, wanders(lambda n: RNG.random(n))) == []
+    assert look(constant_observations, wanders(RNG.random)) == []
     assert look(constant_observations, wanders(lambda n: np.full(n, 3.0)))
 
 

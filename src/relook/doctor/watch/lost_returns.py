@@ -14,6 +14,9 @@ FORGOTTEN = 0.2
 NOISES = 4.0
 """Robust standard deviations of the first returns, by which later ones must be worse than those of a beginner."""
 
+FEW = 4
+"""Returns of which a median is none: episodes of a thousand steps in a training of ten thousand."""
+
 SETTLED = 0.4
 """Share of the training, before which a bad start is nothing unusual."""
 
@@ -40,6 +43,8 @@ def look(watched: Watched) -> Iterator[Finding]:
     if watched.progress < SETTLED:
         raise Missing("enough of the training")
     returns = returns_of(watched)
+    if returns.each < FEW:
+        raise Missing(f"{FEW} iterations in which episodes ended in each fifth")
     gained, left = returns.best - returns.early, returns.late - returns.early
     if (
         gained > max(NOISES * max(returns.noise, returns.best_noise), 0.3 * returns.spread)
