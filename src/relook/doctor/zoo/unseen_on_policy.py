@@ -208,7 +208,7 @@ BUGS = (
         "algorithms/trpo.py",
         "(distance <= h.target_kl) & ",
         "(distance <= 1.5 * h.target_kl) & ",
-        environment="CartPole-v1",
+        environment="MountainCarContinuous-v0",
     ),
     Bug(
         "u21",
