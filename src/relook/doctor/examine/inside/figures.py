@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relook.buffers import Batch, estimates
+from relook.buffers import Averages, Batch, estimates
+from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.examine.inside.textbook import critics_of, q_of, range_of, theta_of
 from relook.doctor.findings import Check
@@ -36,6 +37,7 @@ def attach(patient: Patient) -> None:
     told: dict[str, list[Tensor]] = defaultdict(list)
     values: list[Tensor] = []
     judged: list[Tensor] = []
+    targets: list[Tensor] = []
 
     def step(call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
         if envs is patient.envs and patient.name == "dqn":
@@ -51,14 +53,24 @@ def attach(patient: Patient) -> None:
 
     def update(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         batch = next(x for x in args if isinstance(x, Batch))
+        targets.clear()
         with torch.inference_mode(False), torch.no_grad():
             expected = [_q(patient, a, batch) for a in range(len(patient.agents))]
         found = call(*args, **kwargs)
         for name, x in found.items():
             told[name].append(x.clone())
         for a, q in enumerate(expected):
-            patient.compare(CHECK, "mean of Q(s, a)", found["q"][a].double().mean(), q, WHERE, 1e-3, 1e-3)
+            patient.compare(CHECK, "mean of Q(s, a)", found["q"][a].double().mean(), q.mean(), WHERE, 1e-3, 1e-3)
+            if targets:
+                apart = (targets[0][a].double().reshape(1, -1) - q.reshape(-1, q.shape[-1])).abs().mean()
+                error = found["td_error"][a].double().mean()
+                patient.compare(CHECK, "mean of |y - Q(s, a)|", error, apart, WHERE, 1e-3, 1e-3)
         return found
+
+    def target(call: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        y = call(*args, **kwargs)
+        targets.append(y.clone())
+        return y
 
     def saturation(call: Callable[..., Tensor], action: Tensor, spaces: Any) -> Tensor:
         found = call(action, spaces)
@@ -95,6 +107,10 @@ def attach(patient: Patient) -> None:
         if "update_to_data" in diagnostics:
             made = len(told["q"]) / patient.config.iteration
             patient.compare(CHECK, "update_to_data", diagnostics["update_to_data"], [made] * len(patient.agents), WHERE)
+        if judged and "value" in diagnostics:
+            mean = torch.cat(judged, 1).double().flatten(1).mean(1) * diagnostics["reward_scale"].double()
+            if patient.name != "a2c":  # each of whose rollouts has a scale of its own
+                patient.compare(CHECK, "mean V(s)", diagnostics["value"], mean, WHERE, 1e-3, 1e-3)
         if value is not None:
             _values(patient, value, values, judged)
         for kept in (told, values, judged):
@@ -103,6 +119,8 @@ def attach(patient: Patient) -> None:
 
     if patient.has("replay_for"):
         patient.around(patient.module, "update", update)
+        patient.around(patient.module, "target", target)
+        patient.afterwards(lambda: _averages(patient))
     if patient.has("saturation"):
         patient.around(patient.module, "saturation", saturation)
     if patient.has("estimate"):
@@ -114,11 +132,21 @@ def attach(patient: Patient) -> None:
 
 
 def _q(patient: Patient, a: int, batch: Batch) -> Tensor:
-    """Mean of Q(s, a) over an agent's batch, and over its critics."""
+    """Q(s, a) of an agent's batch [B], or of each of its critics [G, B]."""
     theta, seen, done = theta_of(patient, a), batch.observation[a], batch.action[a]
     if patient.name == "dqn":
-        return q_of(patient, theta, seen).gather(1, done.long()).mean()
-    return critics_of(patient, theta, seen, done).mean()
+        return q_of(patient, theta, seen).gather(1, done.long())[:, 0]
+    return critics_of(patient, theta, seen, done)
+
+
+def _averages(patient: Patient) -> None:
+    """Means over more updates than an examination makes: of 1 to n it is (n + 1) ÷ 2."""
+    for n in (5, 32, 70):
+        averages = Averages()
+        for i in range(1, n + 1):
+            averages.add(of_agents=torch.full((2,), float(i)), of_samples=torch.full((2, 3), float(i)))
+        for name, x in averages.means().items():
+            patient.compare(CHECK, f"mean {name} over {n} updates", x, [(n + 1) / 2] * 2, WHERE)
 
 
 def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> None:
@@ -128,6 +156,12 @@ def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> No
 
     if "learning_rate" in diagnostics:
         ask("learning_rate", patient.hyperparameter(a, "learning_rate"), 1e-5)
+    own = [move for move in patient.moves if {"policy", "q"} & set(move.rates)]
+    stops = patient.name == "ppo" and patient.hyperparameter(a, "target_kl") < float("inf")
+    if own and patient.name != "trpo" and not stops:  # TRPO's policy moves without an optimiser
+        ask("gradient_norm", torch.stack([_norm(move, a) for move in own]).mean())
+    if patient.name == "vpg" and getattr(patient.ac, "normaliser", None) is None:
+        ask("kl", _moved(patient, a), 1e-2, 1e-5)
     if "step_size" in diagnostics:
         before, after = patient.theta[a].double(), patient.ac.parameters.theta[a].double()
         ask("step_size", (after - before).norm() / before.norm())
@@ -141,6 +175,23 @@ def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> No
         middle, half = range_of(patient)
         actions = torch.stack([m.action[a] for m in patient.history if m.iteration == patient.iteration]).double()
         ask("saturation", (((actions - middle) / half).abs() >= 0.99).double().mean(), 1e-3, 0.1)
+
+
+def _norm(move: Any, a: int) -> Tensor:
+    """The norm of an agent's gradient, of all groups that the step moved."""
+    groups = [move.optimiser.parameters.groups.index(group) for group in move.rates]
+    norm: Tensor = move.gradient[a, groups].double().norm()
+    return norm
+
+
+def _moved(patient: Patient, a: int) -> Tensor:
+    """KL of the policy that collected this iteration and of what it has become, over what was seen."""
+    seen = torch.cat([m.told.observation[a] for m in patient.history if m.iteration == patient.iteration])
+    before = plain.leaves(patient.state_of(patient.ac.parameters, patient.theta), a)
+    now = plain.leaves(patient.ac.state(), a)
+    with torch.no_grad():
+        one, other = (plain.network(t, "policy", seen.double(), patient.config.activation) for t in (before, now))
+        return plain.kl(before, one, now, other).mean()
 
 
 def _values(patient: Patient, found: Tensor, values: list[Tensor], judged: list[Tensor]) -> None:

@@ -33,6 +33,9 @@ def _look(patient: Patient) -> None:
     for name, x in patient.first.items():
         if name.endswith("/bias"):
             patient.ask(CHECK, not x.any(), f"expected {name} to start at 0; found up to {x.abs().max():.3g}", WHERE)
+        if name.endswith("/log_std"):
+            asked = torch.full_like(x, patient.config.initial_log_std)
+            patient.compare(CHECK, "the first log σ", x, asked, "relook/networks/policies.py", part="exploration")
         if not name.endswith("/weight"):
             continue
         for own in x.double():

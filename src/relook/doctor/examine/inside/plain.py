@@ -53,6 +53,15 @@ def entropy(theta: Theta, output: Tensor) -> Tensor:
     return (theta["policy/log_std"] + log(2 * pi * torch.e) / 2).sum().expand(len(output))
 
 
+def kl(old: Theta, old_output: Tensor, new: Theta, new_output: Tensor) -> Tensor:
+    """KL(π_old ‖ π_new) [B] of two policies."""
+    if "policy/log_std" not in new:
+        log_p, log_q = old_output.log_softmax(-1), new_output.log_softmax(-1)
+        return (log_p.exp() * (log_p - log_q)).sum(-1)
+    s, r = old["policy/log_std"], new["policy/log_std"]
+    return (r - s + ((2 * s).exp() + (old_output - new_output).square()) / (2 * (2 * r).exp()) - 0.5).sum(-1)
+
+
 def squashed(output: Tensor, noise: Tensor, middle: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
     """Actions [B, K] of a Gaussian that tanh squashes into middle ± half, and log π(a|s) [B] (Haarnoja et al. 2018,
     Appendix C), with log(1 - tanh² u) written so that it does not lose digits.

@@ -33,12 +33,15 @@ def attach(patient: Patient) -> None:
     if not patient.has("Rollout"):
         return
     seen: list[Tensor] = []
+    means: list[Tensor] = []
 
     def use(call: Callable[..., Any], *args: Any) -> Any:
         rollout = next(x for x in args if isinstance(x, Rollout))
         reward = next(x for x in args if isinstance(x, Tensor) and x.shape == rollout.reward.shape)
         _rewards(patient, rollout, reward)
         _observations(patient, seen)
+        if getattr(patient.ac, "normaliser", None) is not None:
+            means.append(patient.ac.normaliser.mean.clone())
         return call(*args)
 
     def record(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -48,6 +51,28 @@ def attach(patient: Patient) -> None:
         return call(*args, **kwargs)
 
     patient.around(patient.module, "estimate" if patient.has("estimate") else "update", use)
+
+    def whole(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        normaliser: Any = getattr(patient.ac, "normaliser", None)
+        for a in range(len(patient.agents)) if normaliser is not None else ():
+            all_of_it = torch.stack([moment.told.observation[a] for moment in patient.history]).flatten(0, 1).double()
+            patient.compare(CHECK, "mean of all observations", normaliser.mean[a], all_of_it.mean(0), WHERE, 1e-3)
+            variance = all_of_it.var(0, correction=0)
+            patient.compare(CHECK, "variance of all observations", normaliser.variance[a], variance, WHERE, 1e-3)
+        return call(*args, **kwargs)
+
+    def gradient_step(call: Callable[..., Any], *args: Any) -> Any:
+        normaliser = getattr(patient.ac, "normaliser", None)
+        if normaliser is not None and means:
+            still = torch.equal(normaliser.mean, means[-1])
+            said = "expected statistics that stand still until an update is made; found them moved before it"
+            patient.ask(CHECK, still, said, f"relook/algorithms/{patient.name}.py")
+        return call(*args)
+
+    if patient.has("gradient_step"):
+        patient.around(patient.module, "gradient_step", gradient_step)
+    if patient.name == "a2c" and not patient.mixed:
+        patient.around(Unit, "record", whole)
     if patient.name != "a2c":  # whose normaliser moves after each of an iteration's rollouts
         patient.around(Unit, "record", record)
 

@@ -55,6 +55,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting({**_ON, "value_epochs": 2}, continuous=False),
         Setting({**_ON, "value_epochs": 2, "normalise_observations": True, "scale_rewards": False}, continuous=True),
         Setting({**_ON, "baseline": "none", "normalise_advantages": False}, continuous=False, iterations=2),
+        Setting({**_ON, "horizon": 2}, continuous=False, iterations=5),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -152,7 +153,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     ),
     "ddpg": (
         Setting({**_OFF, **_RANDOM, "target_rate": 0.1, "q_learning_rate": 2e-3}, continuous=True),
-        Setting({**_OFF, **_RANDOM, "exploration_noise": 0.5, "n_step": 1}, continuous=True, rescale=False),
+        Setting({**_OFF, "random_steps": 40, "exploration_noise": 0.5, "n_step": 1}, continuous=True, rescale=False),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
     "td3": (

@@ -39,6 +39,10 @@ def attach(patient: Patient) -> None:
             if name == "act" and given["observation"].shape[1] != patient.config.envs:  # for a metric, and not to act
                 return call(*args, **kwargs)
             rows = [own.contiguous().numpy().tobytes() for own in noise]
+            if noise.is_floating_point() and noise.shape[-1] > 1:
+                apart = bool((noise[..., 1:] != noise[..., :1]).all())
+                said = f"expected noise of its own for each component of an action in {name}; found some alike"
+                patient.ask(CHECK, apart, said, f"relook/algorithms/{patient.name}.py", part="exploration")
             fresh = len(set(rows)) == len(rows) and not drawn.intersection(rows)
             patient.ask(
                 CHECK,
@@ -52,6 +56,16 @@ def attach(patient: Patient) -> None:
         if "noise" in signature.parameters:
             patient.around(owner, name, hook)
 
+    def anything(call: Callable[..., Any], ac: Any, uniform: Tensor) -> Any:
+        rows = [own.contiguous().numpy().tobytes() for own in uniform]
+        fresh = len(set(rows)) == len(rows) and not drawn.intersection(rows)
+        said = "expected random actions of their own for each agent and step; found some a second time"
+        patient.ask(CHECK, fresh, said, f"relook/algorithms/{patient.name}.py")
+        drawn.update(rows)
+        return call(ac, uniform)
+
+    if hasattr(patient.config, "random_steps"):
+        patient.around(patient.known.networks, "anything", anything)
     for name in ("exploration", "explore", "target", "policy_step"):
         if patient.has(name):
             noisy(patient.module, name)

@@ -73,6 +73,9 @@ def attach(patient: Patient) -> None:
             )
         if not updates:
             return
+        due = _updates_before(patient) if patient.name == "dqn" else calls
+        said = f"expected copies after {due[:6]} updates …; found them after {calls[:6]} …"
+        patient.ask(CHECK, calls == due or len(calls) != len(due), said, f"relook/algorithms/{patient.name}.py")
         expected = _expected(patient, len(updates))
         patient.ask(
             CHECK,
@@ -98,6 +101,17 @@ def _still(patient: Patient, known: dict[int, tuple[Target, Tensor]], target: Ta
     if id(target) in known:
         same = torch.equal(known[id(target)][1], target.parameters.theta)
         patient.ask(CHECK, same, "expected θ' to stand still until it is told to follow; found it moved", WHERE)
+
+
+def _updates_before(patient: Patient) -> list[int]:
+    """How many updates there have been when DQN's target is to follow, each time: those of its interval count."""
+    config, made, found = patient.config, 0, []
+    each = round(config.update_to_data * config.update_interval)
+    for step in range(config.update_interval, patient.iterations * config.steps_each + 1, config.update_interval):
+        made += each if step >= config.learning_starts else 0
+        if step % config.target_interval == 0:
+            found.append(made)
+    return found
 
 
 def _expected(patient: Patient, updates: int) -> int:

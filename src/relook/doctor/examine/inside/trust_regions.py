@@ -62,7 +62,7 @@ def attach(patient: Patient) -> None:
             with torch.no_grad():
                 seen, action = patient.seen(a, rollout.observation[a].flatten(0, 1)), rollout.action[a].flatten(0, 1)
                 new = plain.network(now, "policy", seen, patient.config.activation)
-                kl = float(_kl(theta, output, now, new).mean())
+                kl = float(plain.kl(theta, output, now, new).mean())
                 better = float(((plain.log_prob(now, new, action) - log_probs[a]).exp() * advantage).mean())
                 before_it = float(advantage.mean())
             gained = better - before_it
@@ -144,6 +144,7 @@ def _alone(patient: Patient) -> None:
         ([most / 2] * 4, [-1.0] * 4, 0.0),
         ([2 * most] * 4, [1.0] * 4, 0.0),
         ([most / 2] * 4, [1.0] * 4, 1.0),
+        ([1.1 * most, most / 2, most / 2, most / 2], [1.0] * 4, ratio),
     ):
         tries = iter(range(100))
 
@@ -183,7 +184,7 @@ def _curvature(
             seen = patient.seen(a, observed[a])
             output = plain.network(theta, "policy", seen, patient.config.activation)
             old = {name: x.detach() for name, x in theta.items()}
-            kl = _kl(old, output.detach(), theta, output).mean()
+            kl = plain.kl(old, output.detach(), theta, output).mean()
             own = [theta[name] for name in names[a]]
             slopes = torch.autograd.grad(kl, own, create_graph=True)
             v = _flat(patient, g, a, names[a])
@@ -191,12 +192,3 @@ def _curvature(
             curved = torch.cat([x.flatten() for x in torch.autograd.grad(along, own)])
             expected = curved + patient.hyperparameter(a, "damping") * v
             patient.compare(CHECK, "F v + damping v", _flat(patient, product, a, names[a]), expected, WHERE, 2e-3)
-
-
-def _kl(old: plain.Theta, old_output: Tensor, new: plain.Theta, new_output: Tensor) -> Tensor:
-    """KL(π_old ‖ π_new) [B] of two policies."""
-    if "policy/log_std" not in new:
-        log_p, log_q = old_output.log_softmax(-1), new_output.log_softmax(-1)
-        return (log_p.exp() * (log_p - log_q)).sum(-1)
-    s, r = old["policy/log_std"], new["policy/log_std"]
-    return (r - s + ((2 * s).exp() + (old_output - new_output).square()) / (2 * (2 * r).exp()) - 0.5).sum(-1)

@@ -1,4 +1,4 @@
-"""Bugs of off-policy algorithms that were written after the checks were frozen, by somebody who had not seen them."""
+"""Bugs of off-policy algorithms, written after the checks were frozen a second time, by who had not seen them."""
 
 from relook.doctor.zoo.bug import Bug
 
