@@ -43,6 +43,8 @@ bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-
 	$(BIN)/python -m benchmarks.tuning
 	$(BIN)/python -m benchmarks.ablation
 	$(BIN)/python -m benchmarks.sensitivity train
+	$(BIN)/python -m benchmarks.healthy
+	$(BIN)/python -m benchmarks.watching
 
 clean:                ## remove the environment and caches; runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What does it cost that the doctor looks on? `python -m benchmarks.watching`
+"""What does it cost that the doctor looks on? `python -m benchmarks.watching [ALGORITHM …]`
 
 Trains ten seeds of every algorithm as `relook train` does, with two workers, and adds up the time that is spent inside
 of the doctor: reading, judging, all of it. Printed, and written to results/watching.md, is its share of the time that
@@ -7,6 +7,7 @@ that does nothing else.
 """
 
 import io
+import sys
 import tempfile
 import time
 from contextlib import redirect_stderr, redirect_stdout
@@ -27,9 +28,9 @@ TRAININGS = (
     ("ppo", "CartPole-v1", 100_000),
     ("ppo", "HalfCheetah-v5", 100_000),
     ("dqn", "CartPole-v1", 20_000),
-    ("ddpg", "Pendulum-v1", 12_000),
-    ("td3", "Pendulum-v1", 12_000),
-    ("sac", "Pendulum-v1", 12_000),
+    ("ddpg", "Pendulum-v1", 3_000),
+    ("td3", "Pendulum-v1", 3_000),
+    ("sac", "Pendulum-v1", 3_000),
 )
 HEAD = """# What watching costs
 
@@ -65,15 +66,20 @@ def cost(algorithm: str, environment: str, steps: int, out: Path) -> tuple[int, 
     return looks, inside / took, doctor.seconds / (time.monotonic() - began)
 
 
-def main() -> None:
-    lines = []
+def main(names: list[str]) -> None:
+    page = RESULTS / "watching.md"
+    known = page.read_text(encoding="utf-8").splitlines() if page.exists() else []
+    rows = {line.split("|")[1].strip(): line for line in known if line.count("|") == 6}
     with tempfile.TemporaryDirectory() as scratch:
         for i, (algorithm, environment, steps) in enumerate(TRAININGS):
-            looks, during, whole = cost(algorithm, environment, steps, Path(scratch) / str(i))
-            lines.append(f"| {algorithm} {environment} | {steps:,} | {looks} | {during:.2%} | {whole:.2%} |")
-            print(lines[-1], flush=True)
-    (RESULTS / "watching.md").write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+            if not names or algorithm in names:
+                looks, during, whole = cost(algorithm, environment, steps, Path(scratch) / str(i))
+                name = f"{algorithm} {environment}"
+                rows[name] = f"| {name} | {steps:,} | {looks} | {during:.2%} | {whole:.2%} |"
+                print(rows[name], flush=True)
+            own = [rows[name] for a, e, _ in TRAININGS if (name := f"{a} {e}") in rows]
+            page.write_text(HEAD + "\n".join(own) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
