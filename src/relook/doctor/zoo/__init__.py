@@ -1,6 +1,15 @@
 """The bug zoo: mistakes that people make, as small patches of our own source, to measure who notices them."""
 
-from relook.doctor.zoo import off_policy, off_policy_2, off_policy_3, on_policy, on_policy_2, on_policy_3, world
+from relook.doctor.zoo import (
+    off_policy,
+    off_policy_2,
+    off_policy_3,
+    on_policy,
+    on_policy_2,
+    on_policy_3,
+    world,
+    world_3,
+)
 from relook.doctor.zoo.bug import SOURCE, Bug
 
 UNSEEN: tuple[Bug, ...] = ()
@@ -17,6 +26,7 @@ BUGS: tuple[Bug, ...] = (
     *off_policy_2.BUGS,
     *on_policy_3.BUGS,
     *off_policy_3.BUGS,
+    *world_3.BUGS,
     *UNSEEN,
 )
 
