@@ -1,10 +1,14 @@
 """The examination of one of our algorithms: every check looks on while it trains for a moment, in each setting."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from types import ModuleType
 
+from torch import nn
+
+from relook.algorithms import algorithm
 from relook.doctor.examine.inside import (
     actor_gradients,
     advantages,
@@ -21,6 +25,7 @@ from relook.doctor.examine.inside import (
     minibatches,
     optimisers,
     policy_gradients,
+    recordings,
     records,
     replay_samples,
     reset_seeds,
@@ -39,6 +44,7 @@ from relook.doctor.examine.inside import (
 from relook.doctor.examine.inside.patient import RUNS, Patient
 from relook.doctor.examine.inside.settings import SETTINGS, SHARE, Setting
 from relook.doctor.findings import Check, Finding
+from relook.networks import ActorCritic, module_actor_critic
 
 CHECKS: tuple[ModuleType, ...] = (
     reset_seeds,
@@ -68,6 +74,7 @@ CHECKS: tuple[ModuleType, ...] = (
     evaluations,
     figures,
     records,
+    recordings,
     streams,
 )
 """In the order of cause: what comes later may be broken by what comes before."""
@@ -128,9 +135,31 @@ def _patients(name: str) -> Iterator[Patient]:
     streams.compare(lambda seeds: _patient(name, first, seeds), again)
     resumption.compare(lambda: _patient(name, first), again)
     yield again
+    for setting in _with_neighbours(name):
+        again = _patient(name, setting)
+        streams.alone(partial(_patient, name, setting), again)
+        yield again
 
 
-def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12)) -> Patient:
+def _with_neighbours(name: str) -> Iterator[Setting]:
+    """The settings in which an agent is compared with what it becomes alone: all long ones, and with own modules."""
+    for setting in SETTINGS[name]:
+        if not setting.still and not setting.fault:
+            yield replace(setting, evaluate_episodes=0)
+    if algorithm(name).networks is ActorCritic:
+        first = SETTINGS[name][0]
+        values = {key: value for key, value in first.values.items() if key not in ("hidden", "activation")}
+        yield replace(
+            first, values=values, iterations=2, evaluate_episodes=0, networks=module_actor_critic(_body, _body)
+        )
+
+
+def _body(inputs: int, outputs: int) -> nn.Module:
+    """A network of a user's own."""
+    return nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs))
+
+
+def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12), position: int = 0) -> Patient:
     return Patient(
         name,
         setting.values,
@@ -143,4 +172,6 @@ def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12)) -> Pa
         fault=setting.fault,
         mixed=setting.mixed,
         rescale=setting.rescale,
+        position=position,
+        networks=setting.networks,
     )

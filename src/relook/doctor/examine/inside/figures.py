@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relook.buffers import Averages, Batch, estimates
+from relook.buffers import Averages, Batch, Rollout, estimates
 from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.examine.inside.textbook import critics_of, q_of, range_of, theta_of
@@ -117,6 +117,22 @@ def attach(patient: Patient) -> None:
             kept.clear()
         return call(unit, diagnostics, episodes, value, value_scale)
 
+    def of_episodes(call: Callable[..., Any], ac: Any, optimiser: Any, rollout: Rollout, *rest: Any) -> Any:
+        learned, expected = rollout.ended().flatten(1), []
+        for a in range(len(patient.agents)):
+            theta, seen = plain.leaves(ac.state(), a), patient.seen(a, rollout.observation[a].flatten(0, 1)[learned[a]])
+            with torch.inference_mode(False), torch.no_grad():
+                output = plain.network(theta, "policy", seen.clone(), patient.config.activation)
+                expected.append((plain.entropy(theta, output).mean(), len(seen)))
+        found = call(ac, optimiser, rollout, *rest)
+        for a, (entropy, samples) in enumerate(expected):
+            patient.compare(CHECK, "samples", found["samples"][a], samples, WHERE)
+            if samples:
+                patient.compare(CHECK, "entropy", found["entropy"][a], entropy, WHERE, 1e-3, 1e-3)
+        return found
+
+    if patient.name == "reinforce":
+        patient.around(patient.module, "update", of_episodes)
     if patient.has("replay_for"):
         patient.around(patient.module, "update", update)
         patient.around(patient.module, "target", target)

@@ -1,6 +1,7 @@
 """Do networks start as they should?"""
 
 import torch
+from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
@@ -8,8 +9,8 @@ from relook.doctor.findings import Check
 CHECK = Check(
     name="initialisation",
     component="networks",
-    asks="Layers start orthogonal, and without a bias; a fresh policy is nearly indifferent, and the outputs of values "
-    "are not; no two networks start alike.",
+    asks="Layers start orthogonal and without a bias, or, where that is asked for, uniform between ±1/√inputs; a fresh "
+    "policy is nearly indifferent, and the outputs of values are not; no two networks start alike.",
     causes=(
         "gains are exchanged, or the last layer has that of the others",
         "a layer is left as the library makes it",
@@ -29,9 +30,12 @@ def attach(patient: Patient) -> None:
 
 
 def _look(patient: Patient) -> None:
+    uniform = getattr(patient.config, "initialisation", "") == "uniform"
     groups: dict[tuple[str, tuple[int, ...]], list[bytes]] = {}
     for name, x in patient.first.items():
-        if name.endswith("/bias"):
+        if name.endswith(("/weight", "/bias")) and uniform:
+            _uniform(patient, name, x)
+        elif name.endswith("/bias"):
             patient.ask(CHECK, not x.any(), f"expected {name} to start at 0; found up to {x.abs().max():.3g}", WHERE)
         if name.endswith("/log_std"):
             asked = torch.full_like(x, patient.config.initial_log_std)
@@ -41,6 +45,8 @@ def _look(patient: Patient) -> None:
         for own in x.double():
             key = name.partition("/")[2], tuple(own.shape)
             groups.setdefault(key, []).append(own.contiguous().numpy().tobytes())
+            if uniform:
+                continue
             rows = own @ own.T if own.shape[0] <= own.shape[1] else own.T @ own
             square = float(rows.diagonal().mean())
             patient.compare(CHECK, f"W Wᵀ of {name}", rows, square * torch.eye(len(rows)), WHERE, 1e-3)
@@ -63,6 +69,19 @@ def _look(patient: Patient) -> None:
         WHERE,
         part="randomness",
     )
+
+
+def _uniform(patient: Patient, name: str, x: Tensor) -> None:
+    """Of n numbers between ±r the largest is above r · 2^(-20/n) but for one time in a million."""
+    inputs = patient.first[name.rpartition("/")[0] + "/weight"].shape[1]
+    for own in x:
+        reach, found = inputs**-0.5, float(own.abs().max())
+        patient.ask(
+            CHECK,
+            reach * 2 ** (-20 / own.numel()) <= found <= reach * (1 + 1e-6),
+            f"expected {name} to start between ±{reach:.3g}; found up to {found:.3g}",
+            WHERE,
+        )
 
 
 def _last(patient: Patient, group: str) -> str:

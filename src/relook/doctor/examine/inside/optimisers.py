@@ -8,7 +8,7 @@ from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Move, Patient
 from relook.doctor.findings import Check
-from relook.population import Optimiser, RMSprop
+from relook.population import Optimiser
 
 CHECK = Check(
     name="optimiser-step",
@@ -64,7 +64,7 @@ def _judge(patient: Patient, memory: dict[int, dict[str, Tensor]], move: Move) -
             slope = gradient[a, g] * min(1.0, bound / max(norm, 1e-30))
             rate = float(move.rates[groups[g]][a])
             own["count"][a, g] += 1
-            expected[a, g] = theta[a, g] - rate * _direction(patient, optimiser, own, a, g, slope)
+            expected[a, g] = theta[a, g] - rate * _direction(patient, own, a, g, slope)
     moved, meant = move.after.double() - theta, expected - theta
     scale = float(meant.abs().max())
     error = float((moved - meant).abs().nan_to_num(nan=torch.inf).max())
@@ -83,10 +83,10 @@ def _clips(patient: Patient) -> bool:
     return "max_gradient_norm" in patient.agents[0].hyperparameters
 
 
-def _direction(patient: Patient, optimiser: Any, own: dict[str, Tensor], a: int, g: int, slope: Tensor) -> Tensor:
+def _direction(patient: Patient, own: dict[str, Tensor], a: int, g: int, slope: Tensor) -> Tensor:
     """What a step goes along, by the formula of its optimiser: Adam's, or RMSprop's where that was asked for."""
     second, epsilon = own["second"], getattr(patient.config, "adam_epsilon", getattr(patient.config, "epsilon", 1e-8))
-    if isinstance(optimiser, RMSprop):
+    if getattr(patient.config, "optimiser", "adam") == "rmsprop":
         second[a, g] = 0.99 * second[a, g] + 0.01 * slope.square()
         return slope / (second[a, g].sqrt() + epsilon)
     first, count = own["first"], float(own["count"][a, g])

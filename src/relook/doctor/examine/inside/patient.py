@@ -77,21 +77,30 @@ class Patient:
         fault: Fault = "",
         mixed: bool = False,
         rescale: bool = True,
+        position: int = 0,
+        networks: Callable[..., Any] | None = None,
     ) -> None:
-        """`values` are hyper-parameters; of numeric ones each agent has `share` times what the one before it has."""
+        """`values` are hyper-parameters; of numeric ones each agent has `share` times what the one before it has.
+
+        `position`: how many agents come before these, for one alone that is second among others. `networks` makes the
+        actor-critic, if it is not the algorithm's own.
+        """
         known = algorithm(name)
         self.name, self.known, self.continuous, self.still = name, known, continuous, still
         self.module = importlib.import_module(f"relook.algorithms.{name}")
         self.config = known.config(**values)
         numeric = {key: value for key, value in asdict(self.config).items() if key in names(known.config, "numeric")}
-        own = [{key: value * share**a for key, value in numeric.items()} for a in range(len(seeds))]
+        own = [{key: value * share ** (position + a) for key, value in numeric.items()} for a in range(len(seeds))]
         self.agents = Agents([Agent(a, seed, own[a]) for a, seed in enumerate(seeds)])
         self.iterations, self.evaluate_episodes = iterations, evaluate_episodes
         self.ledger, self.fault, self.mixed, self.rescale = Ledger(), fault, mixed, rescale
+        self._make_networks = networks or known.networks
         self.ac: Any = None
         """The networks, once they are built."""
         self.envs: Any = None
         """The environments that it learns in."""
+        self.kept: Mapping[str, Any] = {}
+        """What it keeps in its checkpoints beside the networks: optimisers, targets, scalers, a replay."""
         self.first: Mapping[str, Tensor] = {}
         """What the networks start with, by name."""
         self.theta: Tensor = torch.zeros(0)
@@ -112,6 +121,8 @@ class Patient:
         self.learns = False
         """Whether training has begun: what the start-up self-check calls before is not looked at."""
         self.iteration = 0
+        self.counted: list[int] = []
+        """The iterations that were trained, in order."""
         self.findings: list[Finding] = []
         self.looks: dict[str, int] = defaultdict(int)
         """How often each check has compared something."""
@@ -259,18 +270,19 @@ class Patient:
         return given
 
     def _networks(self, *args: Any, **kwargs: Any) -> Any:
-        self.ac = self.known.networks(*args, **kwargs)
+        self.ac = self._make_networks(*args, **kwargs)
         return self.ac
 
     def _start(
         self, call: Callable[..., Any], unit: Any, actor_critic: Any, envs: Any, *args: Any, **kwargs: Any
     ) -> None:
         call(unit, actor_critic, envs, *args, **kwargs)
-        self.ac, self.envs, self.learns = actor_critic, envs, True  # rehearsals have built others
+        self.ac, self.envs, self.kept, self.learns = actor_critic, envs, kwargs, True  # rehearsals have built others
         self.first = actor_critic.state()
 
     def _counted(self, call: Callable[..., Iterator[int]], *args: Any, **kwargs: Any) -> Iterator[int]:
         for self.iteration in call(*args, **kwargs):
+            self.counted.append(self.iteration)
             self.theta = self.ac.parameters.theta.clone()
             self.moves.clear()
             self.losses.clear()

@@ -17,7 +17,8 @@ CHECK = Check(
     name="resumption",
     component="record",
     asks="A training that pauses and goes on from its checkpoint ends with the same parameters, bit for bit, as one "
-    "that was never interrupted, also if what was written last is damaged; and no kept checkpoint lacks what it needs.",
+    "that was never interrupted, without training any part of it twice, also if what was written last is damaged; and "
+    "no kept checkpoint lacks what it needs.",
     causes=(
         "moments, step counts, statistics or experience are not in the checkpoint",
         "running episodes are not where they were",
@@ -44,6 +45,9 @@ def compare(make: Callable[[], Patient], report: Patient) -> None:
         paused.train(pause=pause)
         if whole.ac is None or paused.ac is None or whole.findings or paused.findings:
             return
+        once = pause is _damage or paused.counted == whole.counted
+        said = f"expected each iteration to be trained once, whatever the pauses; found {paused.counted}"
+        report.ask(CHECK, once, said, WHERE)
         one, other = whole.ac.state(), paused.ac.state()
         different = [name for name, x in one.items() if not torch.equal(x, other[name])]
         report.ask(

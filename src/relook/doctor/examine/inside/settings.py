@@ -1,6 +1,6 @@
 """What each algorithm is examined with: small networks, few steps, and every option on in one setting or another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ class Setting:
     fault: Fault = ""
     mixed: bool = False
     rescale: bool = True
+    networks: Callable[..., Any] | None = None
+    """What makes the actor-critic, if it is not the algorithm's own."""
 
 
 SHARE = 0.8
@@ -45,6 +47,32 @@ _RANDOM = {"random_steps": 8}
 _QUIET = {**_OFF, "iteration": 400, "learning_starts": 400, "capacity": 400, "n_step": 1}
 """Four hundred actions before the first update."""
 
+_ODD_ON = {
+    "envs": 2,
+    "horizon": 12,
+    "hidden": (6, 10),
+    "activation": "relu",
+    "initial_log_std": -0.7,
+    "discount": 0.9,
+}
+"""What the other settings leave as it is: a factor that is forgotten does not show where it is 1."""
+_ODD_OFF = {
+    "envs": 3,
+    "iteration": 30,
+    "update_interval": 6,
+    "update_to_data": 0.5,
+    "learning_starts": 12,
+    "capacity": 60,
+    "batch": 6,
+    "n_step": 2,
+    "hidden": (10, 6),
+    "activation": "tanh",
+    "initialisation": "uniform",
+    "adam_epsilon": 1e-3,
+    "discount": 0.9,
+    "learning_rate": 3e-3,
+}
+
 
 def _still(values: Values, *, continuous: bool, rescale: bool = True) -> Setting:
     return Setting(values, continuous, still=True, iterations=1, evaluate_episodes=0, rescale=rescale)
@@ -56,6 +84,18 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting({**_ON, "value_epochs": 2, "normalise_observations": True, "scale_rewards": False}, continuous=True),
         Setting({**_ON, "baseline": "none", "normalise_advantages": False}, continuous=False, iterations=2),
         Setting({**_ON, "horizon": 2}, continuous=False, iterations=5),
+        Setting(
+            {
+                **_ODD_ON,
+                "value_epochs": 3,
+                "learning_rate": 5e-3,
+                "value_learning_rate": 2e-3,
+                "adam_epsilon": 1e-3,
+                "anneal_learning_rate": False,
+            },
+            continuous=True,
+            evaluate_episodes=3,
+        ),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -71,6 +111,22 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
                 "max_gradient_norm": 0.05,
             },
             continuous=True,
+        ),
+        Setting(
+            {
+                **_ODD_ON,
+                "gae_lambda": 0.7,
+                "minibatch": 8,
+                "value_epochs": 3,
+                "learning_rate": 5e-3,
+                "value_learning_rate": 2e-3,
+                "adam_epsilon": 1e-3,
+                "anneal_learning_rate": False,
+                "normalise_advantages": False,
+                "scale_rewards": False,
+            },
+            continuous=True,
+            evaluate_episodes=3,
         ),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
@@ -90,12 +146,48 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             },
             continuous=True,
         ),
+        Setting(
+            {
+                **_ODD_ON,
+                "horizon": 4,
+                "rollouts": 3,
+                "gae_lambda": 0.7,
+                "value_coefficient": 0.9,
+                "learning_rate": 5e-3,
+                "epsilon": 1e-3,
+                "anneal_learning_rate": False,
+                "scale_rewards": False,
+            },
+            continuous=True,
+            evaluate_episodes=3,
+        ),
         _still({**_MANY, "rollouts": 1}, continuous=True),
         _still({**_MANY, "rollouts": 1}, continuous=False),
     ),
     "trpo": (
         Setting(_NATURAL, continuous=False),
         Setting({**_NATURAL, "normalise_observations": True}, continuous=True),
+        Setting(
+            {
+                **_ODD_ON,
+                "gae_lambda": 0.7,
+                "minibatch": 8,
+                "value_epochs": 3,
+                "target_kl": 0.03,
+                "damping": 0.03,
+                "backtrack_ratio": 0.6,
+                "cg_steps": 4,
+                "backtracks": 3,
+                "value_learning_rate": 2e-3,
+                "adam_epsilon": 1e-3,
+                "anneal_target_kl": False,
+                "normalise_advantages": False,
+                "scale_rewards": False,
+            },
+            continuous=True,
+            evaluate_episodes=3,
+        ),
+        Setting({**_NATURAL, "line_search": False}, continuous=False, iterations=2),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -130,6 +222,23 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             {**_ON, "envs": 16, "horizon": 2, "minibatch": 32, "hidden": (20, 136)}, continuous=False, iterations=2
         ),
+        Setting(
+            {
+                **_ODD_ON,
+                "gae_lambda": 0.7,
+                "minibatch": 8,
+                "epochs": 6,
+                "clip": 0.3,
+                "value_coefficient": 0.9,
+                "target_kl": 0.003,
+                "learning_rate": 5e-3,
+                "adam_epsilon": 1e-3,
+                "anneal_learning_rate": False,
+                "anneal_clip": False,
+            },
+            continuous=True,
+            evaluate_episodes=3,
+        ),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -149,11 +258,34 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             continuous=False,
         ),
         Setting({**_OFF, "target_interval": 16, "n_step": 1}, continuous=False, mixed=True),
+        Setting(
+            {
+                **_ODD_OFF,
+                "target_interval": 12,
+                "final_epsilon": 0.3,
+                "exploration": 0.7,
+                "loss": "huber",
+                "anneal_learning_rate": False,
+            },
+            continuous=False,
+            evaluate_episodes=3,
+        ),
         _still({**_QUIET, "target_interval": 16}, continuous=False),
     ),
     "ddpg": (
         Setting({**_OFF, **_RANDOM, "target_rate": 0.1, "q_learning_rate": 2e-3}, continuous=True),
         Setting({**_OFF, "random_steps": 40, "exploration_noise": 0.5, "n_step": 1}, continuous=True, rescale=False),
+        Setting(
+            {
+                **_ODD_OFF,
+                "random_steps": 12,
+                "target_rate": 0.2,
+                "anneal_learning_rate": True,
+                "exploration_noise": 0.3,
+            },
+            continuous=True,
+            evaluate_episodes=3,
+        ),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
     "td3": (
@@ -162,6 +294,18 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             {**_OFF, **_RANDOM, "target_rate": 0.1, "noise_clip": 5.0, "target_noise": 3.0, "n_step": 1},
             continuous=True,
             rescale=False,
+        ),
+        Setting(
+            {
+                **_ODD_OFF,
+                "random_steps": 12,
+                "target_rate": 0.2,
+                "anneal_learning_rate": True,
+                "exploration_noise": 0.3,
+                "policy_delay": 3,
+            },
+            continuous=True,
+            evaluate_episodes=3,
         ),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
@@ -182,6 +326,11 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             {**_OFF, **_RANDOM, "learn_temperature": False, "temperature": 0.3, "n_step": 1, "hidden": (20, 136)},
             continuous=True,
             rescale=False,
+        ),
+        Setting(
+            {**_ODD_OFF, "random_steps": 12, "target_rate": 0.2, "anneal_learning_rate": True, "temperature": 0.2},
+            continuous=True,
+            evaluate_episodes=3,
         ),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),

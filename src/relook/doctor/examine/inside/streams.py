@@ -10,6 +10,8 @@ from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.population.agents import Ahead
+from relook.runs.evaluation import Evaluation
 
 CHECK = Check(
     name="random-streams",
@@ -29,6 +31,14 @@ CHECK = Check(
 
 def attach(patient: Patient) -> None:
     drawn: set[bytes] = set()
+    evaluates: list[bool] = []
+
+    def evaluation(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        evaluates.append(True)
+        try:
+            return call(*args, **kwargs)
+        finally:
+            evaluates.clear()
 
     def noisy(owner: Any, name: str) -> None:
         signature = inspect.signature(getattr(owner, name))
@@ -36,11 +46,12 @@ def attach(patient: Patient) -> None:
         def hook(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             given = signature.bind(*args, **kwargs).arguments
             noise = given["noise"]
-            if name == "act" and given["observation"].shape[1] != patient.config.envs:  # for a metric, and not to act
+            metric = given["observation"].shape[1] != patient.config.envs if name == "act" else False
+            if metric and not evaluates:
                 return call(*args, **kwargs)
             rows = [own.contiguous().numpy().tobytes() for own in noise]
-            if noise.is_floating_point() and noise.shape[-1] > 1:
-                apart = bool((noise[..., 1:] != noise[..., :1]).all())
+            if noise.is_floating_point() and patient.continuous:
+                apart = noise.shape[-1] > 1 and bool((noise[..., 1:] != noise[..., :1]).all())
                 said = f"expected noise of its own for each component of an action in {name}; found some alike"
                 patient.ask(CHECK, apart, said, f"relook/algorithms/{patient.name}.py", part="exploration")
             fresh = len(set(rows)) == len(rows) and not drawn.intersection(rows)
@@ -69,30 +80,58 @@ def attach(patient: Patient) -> None:
     for name in ("exploration", "explore", "target", "policy_step"):
         if patient.has(name):
             noisy(patient.module, name)
+    patient.around(Evaluation, "__call__", evaluation)
+    patient.afterwards(lambda: _ahead(patient))
     if patient.known.networks.stochastic:
         noisy(patient.known.networks, "act")
 
 
 def compare(make: Callable[[Sequence[int]], Patient], report: Patient) -> None:
-    """Train again: with the same seeds, with others, and one agent alone."""
+    """Train twice with the same seeds: one result; two seeds: two results."""
     where = f"relook/algorithms/{report.name}.py"
-
-    def end(seeds: Sequence[int]) -> dict[str, Tensor]:
-        patient = make(seeds)
-        torch.rand(7)  # global numbers that nothing should notice
-        np.random.default_rng().random()
-        patient.train()
-        return dict(patient.ac.state()) if patient.ac is not None and not patient.findings else {}
-
-    first, again, alone = end((11, 12)), end((11, 12)), end((11,))
-    if not first or not again or not alone:
+    first, again = _end(make((11, 12))), _end(make((11, 12)))
+    if not first or not again:
         return
+    report.ask(CHECK, _equal(first, 0, again, 0), "expected one seed to give one result; found two", where)
+    report.ask(CHECK, not _equal(first, 0, first, 1), "expected two seeds to give two results; found one", where)
 
-    def equal(x: dict[str, Tensor], a: int, y: dict[str, Tensor], b: int) -> bool:
-        return all(torch.equal(x[name][a], y[name][b]) for name in x if not name.startswith("normaliser/count"))
 
-    report.ask(CHECK, equal(first, 0, again, 0), "expected one seed to give one result; found two", where)
-    report.ask(CHECK, not equal(first, 0, first, 1), "expected two seeds to give two results; found one", where)
-    report.ask(
-        CHECK, equal(first, 0, alone, 0), "expected an agent alone to become what it becomes among others", where
-    )
+def alone(make: Callable[..., Patient], report: Patient) -> None:
+    """Train two agents together, and each by itself: nothing of an agent depends on its neighbours.
+
+    `make(seeds, position)` is a patient with these seeds, the first of which is at a position among all.
+    """
+    where = f"relook/algorithms/{report.name}.py"
+    together = make((11, 12), 0)
+    both = _end(together)
+    if not both:
+        return
+    same = [name for name, x in together.first.items() if x[0].numel() > 1 and x.any() and torch.equal(x[0], x[1])]
+    same = [name for name in same if float(together.first[name].var()) > 0]
+    said = f"expected agents that start differently; found {', '.join(same)} alike"
+    report.ask(CHECK, not same, said, "relook/networks")
+    for a, seed in enumerate((11, 12)):
+        single = _end(make((seed,), a))
+        if single:
+            said = f"expected agent {a} alone to become what it becomes among others"
+            report.ask(CHECK, _equal(both, a, single, 0), said, where)
+
+
+def _end(patient: Patient) -> dict[str, Tensor]:
+    """What a training ends with; nothing, if it failed."""
+    torch.rand(7)  # global numbers that nothing should notice
+    np.random.default_rng().random()
+    patient.train()
+    return dict(patient.ac.state()) if patient.ac is not None and not patient.findings else {}
+
+
+def _equal(x: dict[str, Tensor], a: int, y: dict[str, Tensor], b: int) -> bool:
+    return all(torch.equal(x[name][a], y[name][b]) for name in x if not name.startswith("normaliser/count"))
+
+
+def _ahead(patient: Patient) -> None:
+    """Numbers for more updates than an examination makes: each are those of a block of their own."""
+    drawn = Ahead(patient.agents.normal, "examine", (3,))
+    rows = [drawn[i][a].numpy().tobytes() for i in range(3 * Ahead.LENGTH) for a in range(len(patient.agents))]
+    said = "expected numbers of their own for each agent and update; found some a second time"
+    patient.ask(CHECK, len(set(rows)) == len(rows), said, "relook/population/agents.py, Ahead")

@@ -53,7 +53,10 @@ def attach(patient: Patient) -> None:
 
     def update(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         for target in _targets(args):
-            known.setdefault(id(target), (target, target.parameters.theta.clone()))
+            if id(target) not in known:
+                known[id(target)] = target, target.parameters.theta.clone()
+                copied = updates or torch.equal(target.source.theta, target.parameters.theta)
+                patient.ask(CHECK, copied, "expected θ' to start as a copy of θ; found other numbers", WHERE)
             _still(patient, known, target)
         updates.append(1)
         followed.clear()
