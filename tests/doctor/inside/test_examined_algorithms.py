@@ -7,7 +7,7 @@ from relook.algorithms import ALGORITHMS
 from relook.doctor.examine.inside.examination import CHECKS, ORDER, examine, located
 from relook.doctor.examine.inside.patient import RUNS, Patient
 from relook.doctor.examine.inside.settings import SETTINGS
-from relook.doctor.examine.inside.ward import HIGH, LIMIT, LOW, Ledger, ward
+from relook.doctor.examine.inside.ward import HIGH, LONGEST, LOW, Ledger, ward
 from relook.doctor.findings import COMPONENTS, Check, Finding, worst_first
 from relook.doctor.zoo import BUGS
 from relook.doctor.zoo.self_test import Caught, self_test
@@ -175,6 +175,6 @@ def test_a_ward_keeps_a_ledger_of_what_happened() -> None:
         played = ledger.episodes[0][0]
         assert played.rewards[-1] == reward
         assert played.end(steps - 1) == (terminated, truncated)
-    assert steps <= LIMIT
+    assert steps < LONGEST
     assert played.seed == 3
     assert ledger.place(first + 1) is None

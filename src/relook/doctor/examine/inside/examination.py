@@ -20,6 +20,7 @@ from relook.doctor.examine.inside import (
     evaluations,
     faults,
     figures,
+    hyper_parameters,
     initialisation,
     judgements,
     minibatches,
@@ -47,6 +48,7 @@ from relook.doctor.findings import Check, Finding
 from relook.networks import ActorCritic, module_actor_critic
 
 CHECKS: tuple[ModuleType, ...] = (
+    hyper_parameters,
     reset_seeds,
     transitions,
     bounds,
@@ -133,11 +135,15 @@ def _patients(name: str) -> Iterator[Patient]:
     first = SETTINGS[name][0]
     again = _patient(name, first)
     streams.compare(lambda seeds: _patient(name, first, seeds), again)
-    resumption.compare(lambda: _patient(name, first), again)
     yield again
+    for setting in SETTINGS[name]:
+        if not setting.still and not setting.fault and not setting.once:
+            again = _patient(name, setting)
+            resumption.compare(partial(_patient, name, setting), again, damage=setting is first)
+            yield again
     for setting in _with_neighbours(name):
         again = _patient(name, setting)
-        streams.alone(partial(_patient, name, setting), again)
+        streams.alone(partial(_patient, name, setting), again, part="networks" if setting.networks else "")
         yield again
 
 
@@ -165,12 +171,14 @@ def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12), posit
         setting.values,
         continuous=setting.continuous,
         still=setting.still,
+        long=setting.still,
         share=SHARE,
         seeds=seeds,
         iterations=setting.iterations,
         evaluate_episodes=setting.evaluate_episodes,
         fault=setting.fault,
         mixed=setting.mixed,
+        once=setting.once,
         rescale=setting.rescale,
         position=position,
         networks=setting.networks,

@@ -43,40 +43,83 @@ def attach(patient: Patient) -> None:
             patient.around(kind, "step", step)
 
 
-def _judge(patient: Patient, memory: dict[int, dict[str, Tensor]], move: Move) -> None:
-    optimiser, parameters = move.optimiser, move.optimiser.parameters
-    theta, gradient = move.before.double(), move.gradient.double().clone()
-    own = memory.setdefault(
-        id(optimiser),
-        {"first": torch.zeros_like(theta), "second": torch.zeros_like(theta), "count": torch.zeros(theta.shape[:2])},
-    )
-    expected = theta.clone()
-    groups = list(parameters.groups)
-    named = [g for g, group in enumerate(groups) if group in move.rates]
-    for a in range(len(theta)):
-        limit = patient.hyperparameter(a, "max_gradient_norm") if _clips(patient) else float("inf")
-        together = float(gradient[a, named].norm())
-        for g in named:
-            if not move.asked["active"][groups[g]][a]:
-                continue
-            bound = limit if groups[g] in CLIPPED.get(patient.name, groups) else float("inf")
-            norm = together if move.asked.get("clip_together") else float(gradient[a, g].norm())
-            slope = gradient[a, g] * min(1.0, bound / max(norm, 1e-30))
-            rate = float(move.rates[groups[g]][a])
-            own["count"][a, g] += 1
-            expected[a, g] = theta[a, g] - rate * _direction(patient, own, a, g, slope)
-    moved, meant = move.after.double() - theta, expected - theta
+Memory = dict[str, Tensor]
+"""What an optimiser knows of the past: the moments [A, G, P] and the steps [A, G] so far."""
+
+
+def _judge(patient: Patient, memory: dict[int, Memory], move: Move) -> None:
+    theta = move.before.double()
+    new = {"first": torch.zeros_like(theta), "second": torch.zeros_like(theta), "count": torch.zeros(theta.shape[:2])}
+    before, moved = memory.get(id(move.optimiser), new), move.after.double() - theta
+    meant, memory[id(move.optimiser)] = _meant(patient, before, move, _left_by_clipping(patient, move))
     scale = float(meant.abs().max())
-    error = float((moved - meant).abs().nan_to_num(nan=torch.inf).max())
+    error = _apart(moved, meant)
+    right = error <= 2e-3 * scale + 1e-7
     patient.ask(
         CHECK,
-        error <= 2e-3 * scale + 1e-7,
+        right,
         f"expected a step of at most {scale:.3g}; found one that is {error:.3g} off, at most "
         f"{float(moved.abs().max()):.3g}",
         WHERE,
+        part="gradient" if not right and _clipped_otherwise(patient, before, move, moved) else "",
         expected=scale,
         found=float(moved.abs().max()),
     )
+
+
+def _apart(moved: Tensor, meant: Tensor) -> float:
+    return float((moved - meant).abs().nan_to_num(nan=torch.inf).max())
+
+
+def _left_by_clipping(patient: Patient, move: Move) -> Tensor:
+    """The share [A, G] of the gradient that its clipping leaves."""
+    groups = list(move.optimiser.parameters.groups)
+    named = [g for g, group in enumerate(groups) if group in move.rates]
+    left = torch.ones(len(move.before), len(groups), dtype=torch.float64)
+    for a in range(len(left)):
+        limit = patient.hyperparameter(a, "max_gradient_norm") if _clips(patient) else float("inf")
+        together = float(move.gradient[a, named].double().norm())
+        for g in named:
+            if groups[g] in CLIPPED.get(patient.name, groups):
+                own = float(move.gradient[a, g].double().norm())
+                norm = together if getattr(patient.config, "clip_together", False) else own
+                left[a, g] = min(1.0, limit / max(norm, 1e-30))
+    return left
+
+
+def _clipped_otherwise(patient: Patient, before: Memory, move: Move, moved: Tensor) -> bool:
+    """Whether a step is right but for the norm to which its gradient was clipped."""
+    right, norms = _left_by_clipping(patient, move), move.gradient.double().flatten(2).norm(dim=2)
+    limits = [
+        patient.hyperparameter(a, "max_gradient_norm") if _clips(patient) else torch.inf for a in range(len(right))
+    ]
+    limit = torch.tensor(limits, dtype=torch.float64).view(-1, 1)
+    together = norms.square().sum(1, keepdim=True).sqrt()
+    for norm in (
+        norms,
+        together.expand_as(norms),
+        torch.zeros_like(norms),
+        norms.sum(1, keepdim=True).expand_as(norms),
+    ):
+        left = (limit / norm.clamp(min=1e-30)).clamp(max=1.0)
+        for other in (left, left.amin().expand_as(left), left.amin(0, keepdim=True).expand_as(left)):
+            meant, _ = _meant(patient, before, move, other)
+            if not torch.equal(other, right) and _apart(moved, meant) <= 2e-3 * float(meant.abs().max()) + 1e-7:
+                return True
+    return False
+
+
+def _meant(patient: Patient, before: Memory, move: Move, left: Tensor) -> tuple[Tensor, Memory]:
+    """How far a step should go [A, G, P], and what its optimiser then knows."""
+    own, groups = {name: x.clone() for name, x in before.items()}, list(move.optimiser.parameters.groups)
+    meant = torch.zeros_like(move.before, dtype=torch.float64)
+    for a in range(len(meant)):
+        for g, group in enumerate(groups):
+            if group in move.rates and move.asked["active"][group][a]:
+                own["count"][a, g] += 1
+                direction = _direction(patient, own, a, g, move.gradient[a, g].double() * left[a, g])
+                meant[a, g] = -float(move.rates[group][a]) * direction
+    return meant, own
 
 
 def _clips(patient: Patient) -> bool:

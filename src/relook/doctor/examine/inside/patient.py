@@ -70,6 +70,7 @@ class Patient:
         *,
         continuous: bool,
         still: bool = False,
+        long: bool = False,
         share: float = 1.0,
         seeds: Sequence[int] = (11, 12),
         iterations: int = 3,
@@ -77,6 +78,7 @@ class Patient:
         fault: Fault = "",
         mixed: bool = False,
         rescale: bool = True,
+        once: bool = False,
         position: int = 0,
         networks: Callable[..., Any] | None = None,
     ) -> None:
@@ -93,7 +95,8 @@ class Patient:
         own = [{key: value * share ** (position + a) for key, value in numeric.items()} for a in range(len(seeds))]
         self.agents = Agents([Agent(a, seed, own[a]) for a, seed in enumerate(seeds)])
         self.iterations, self.evaluate_episodes = iterations, evaluate_episodes
-        self.ledger, self.fault, self.mixed, self.rescale = Ledger(), fault, mixed, rescale
+        self.ledger, self.fault, self.mixed, self.rescale, self.long = Ledger(), fault, mixed, rescale, long
+        self.once = once
         self._make_networks = networks or known.networks
         self.ac: Any = None
         """The networks, once they are built."""
@@ -199,8 +202,15 @@ class Patient:
 
         `pause`: stop after each iteration, call this with the directory, and go on from the checkpoint.
         """
-        spec = ward(self.ledger, continuous=self.continuous, still=self.still, mixed=self.mixed, faulty=self._faulty)
-        spec = replace(spec, rescale_actions=self.rescale)
+        spec = ward(
+            self.ledger,
+            continuous=self.continuous,
+            still=self.still,
+            long=self.long,
+            mixed=self.mixed,
+            faulty=self._faulty,
+        )
+        spec = replace(spec, rescale_actions=self.rescale, reset_seed="once" if self.once else "each")
         with ExitStack() as hooks, tempfile.TemporaryDirectory(prefix="relook-doctor-") as scratch:
             self.directory = Path(scratch)
             hooks.enter_context(_patched(Environments, "step", self._when_it_learns(self._remember)))

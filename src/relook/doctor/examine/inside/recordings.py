@@ -1,6 +1,7 @@
 """Does what lies on disk say what happened: every episode, evaluation and mean of them?"""
 
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,11 +48,17 @@ class Happened(NamedTuple):
 
 def attach(patient: Patient) -> None:
     training: list[Values] = []
+    judges = patient.has("estimate") or patient.name == "a2c"
     evaluated: list[tuple[Any, Values]] = []
 
     def estimate(call: Callable[..., Any], *args: Any) -> Any:
         found = call(*args)
         keep(found.value)
+        return found
+
+    def update(call: Callable[..., Any], *args: Any) -> Any:
+        found = call(*args)
+        keep(found[0].value)
         return found
 
     def record(
@@ -63,7 +70,7 @@ def attach(patient: Patient) -> None:
         *rest: Any,
         **named: Any,
     ) -> Any:
-        if value is not None and not patient.has("estimate"):
+        if value is not None and not judges:
             keep(value)
         return call(unit, diagnostics, episodes, value, *rest, **named)
 
@@ -85,6 +92,8 @@ def attach(patient: Patient) -> None:
 
     if patient.has("estimate"):
         patient.around(patient.module, "estimate", estimate)
+    if patient.name == "a2c":
+        patient.around(patient.module, "update", update)
     patient.around(Unit, "record", record)
     patient.around(Evaluation, "__call__", evaluation)
     patient.afterwards(look)
@@ -183,6 +192,7 @@ def _same(patient: Patient, kind: str, happened: Mapping[tuple[int, int, int, in
             ("length", row["length"], len(played.actions)),
             ("ending", row["ending"], "terminated" if terminated else "truncated"),
             ("steps", row["steps"], steps),
+            ("digest", row["digest"], _digest(played, row["ending"])),
         ):
             said = f"expected the {what} of {kind} episode to be {expected}; found {found}"
             patient.ask(CHECK, found == expected, said, where)
@@ -202,9 +212,22 @@ def _same(patient: Patient, kind: str, happened: Mapping[tuple[int, int, int, in
         place = row["values"]
         if place and values is not None:
             at = [place["offset"] + t * place["stride"] for t in range(len(values))]
-            estimates = [float(np.frombuffer(stored, "<f4", 1, offset)[0]) for offset in at]
-            what = f"value estimates of {kind} episode"
-            patient.compare(CHECK, what, estimates, values.astype(float), "relook/runs/unit.py, Unit._place", 1e-4, 1.0)
+            inside = min(at) >= 0 and max(at) + 4 <= len(stored)
+            beyond = f"expected value estimates inside a file of {len(stored)} bytes; found them at {max(at)}"
+            patient.ask(CHECK, inside, beyond, "relook/runs/unit.py, Unit._place")
+            if inside:
+                estimates = [float(np.frombuffer(stored, "<f4", 1, offset)[0]) for offset in at]
+                what, where_ = f"value estimates of {kind} episode", "relook/runs/unit.py, Unit._place"
+                patient.compare(CHECK, what, estimates, values.astype(float), where_, 1e-4, 1.0)
+
+
+def _digest(played: Played, ending: str) -> str:
+    """The hash of an episode: its observations in float32, its rewards in float64, and how it ended."""
+    whole = blake2b(digest_size=16)
+    for observation in played.observations:
+        whole.update(observation.astype("<f4").tobytes())
+    whole.update(np.array(played.rewards, dtype="<f8").tobytes() + ending.encode())
+    return whole.hexdigest()
 
 
 def _means(patient: Patient, happened: Mapping[tuple[int, int, int, int], Happened]) -> None:

@@ -75,7 +75,7 @@ def attach(patient: Patient) -> None:
             stopped = "updates" in diagnostics and ratios and float(diagnostics["updates"].min()) < len(ratios)
             if not stopped:
                 expected = torch.tensor(steps).double().mean(0) * scale
-                patient.compare(CHECK, name, diagnostics[name], expected, WHERE, 1e-3, 1e-4)
+                patient.compare(CHECK, name, diagnostics[name], expected, WHERE, 1e-3, 1e-3)
         ratios.clear()
         clips.clear()
         estimates.clear()

@@ -26,6 +26,9 @@ def _look(patient: Patient) -> None:
     where = "relook/envs/vector.py, Environments._reset"
     firsts = [played for played in patient.ledger if played.actions]
     seeds = [played.seed for played in firsts]
+    if patient.once:
+        _once(patient, where)
+        return
     patient.ask(CHECK, None not in seeds, "expected an explicit seed for every reset; found resets without", where)
     # What is played again (evaluations, and the start-up check) repeats seeds on purpose: it is left out by instance.
     by_instance = [{p.seed for p in own if p.actions} for own in patient.ledger.episodes]
@@ -48,6 +51,14 @@ def _look(patient: Patient) -> None:
     patient.ask(
         CHECK, not shared, f"expected evaluations with seeds of their own; found {len(shared)} of training", where
     )
+
+
+def _once(patient: Patient, where: str) -> None:
+    """Only the first reset of each environment has a seed."""
+    for i in _training_instances(patient):
+        seeded = [played.seed is not None for played in patient.ledger.episodes[i]]
+        right = seeded[0] and not any(seeded[1:])
+        patient.ask(CHECK, right, f"expected a seed for the first reset alone; found {sum(seeded)} with one", where)
 
 
 def _training_instances(patient: Patient) -> list[int]:

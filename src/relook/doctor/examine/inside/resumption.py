@@ -33,12 +33,12 @@ CHECK = Check(
 WHERE = "relook/runs/segments.py and relook/runs/unit.py"
 
 
-def compare(make: Callable[[], Patient], report: Patient) -> None:
-    """Train without a pause, with pauses, and with pauses and a file that has been damaged since."""
+def compare(make: Callable[[], Patient], report: Patient, *, damage: bool) -> None:
+    """Train without a pause, with pauses, and with pauses and a file that has been damaged since, if that is wanted."""
     where = f"relook/algorithms/{report.name}.py, run.start"
     whole = make()
     whole.train()
-    for what, pause in (("a pause", lambda _: None), ("a damaged file", _damage)):
+    for what, pause in (("a pause", lambda _: None), ("a damaged file", _damage))[: 1 + damage]:
         paused = make()
         if pause is not _damage:
             paused.afterwards(partial(_look, paused, report))

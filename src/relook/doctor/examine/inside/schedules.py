@@ -74,6 +74,7 @@ def attach(patient: Patient) -> None:
                 alike,
                 f"expected {expected} steps of the policy or of Q in iteration {i} for each agent; found {found}",
                 place,
+                part="policy loss" if stops else "",
                 expected=expected,
                 found=found,
             )

@@ -21,6 +21,8 @@ class Setting:
     fault: Fault = ""
     mixed: bool = False
     rescale: bool = True
+    once: bool = False
+    """Whether only the first reset of each environment is seeded."""
     networks: Callable[..., Any] | None = None
     """What makes the actor-critic, if it is not the algorithm's own."""
 
@@ -83,7 +85,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting({**_ON, "value_epochs": 2}, continuous=False),
         Setting({**_ON, "value_epochs": 2, "normalise_observations": True, "scale_rewards": False}, continuous=True),
         Setting({**_ON, "baseline": "none", "normalise_advantages": False}, continuous=False, iterations=2),
-        Setting({**_ON, "horizon": 2}, continuous=False, iterations=5),
+        Setting({**_ON, "horizon": 2, "learning_rate": 0.05}, continuous=False, iterations=5),
         Setting(
             {
                 **_ODD_ON,
@@ -160,6 +162,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             },
             continuous=True,
             evaluate_episodes=3,
+            once=True,
         ),
         _still({**_MANY, "rollouts": 1}, continuous=True),
         _still({**_MANY, "rollouts": 1}, continuous=False),
@@ -269,6 +272,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             },
             continuous=False,
             evaluate_episodes=3,
+            once=True,
         ),
         _still({**_QUIET, "target_interval": 16}, continuous=False),
     ),
@@ -306,6 +310,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             },
             continuous=True,
             evaluate_episodes=3,
+            once=True,
         ),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),

@@ -60,6 +60,7 @@ def attach(patient: Patient) -> None:
                 fresh,
                 f"expected noise of its own for each agent and each call of {name}; found some a second time",
                 f"relook/algorithms/{patient.name}.py",
+                part="evaluation" if metric else "",
             )
             drawn.update(rows)
             return call(*args, **kwargs)
@@ -96,7 +97,7 @@ def compare(make: Callable[[Sequence[int]], Patient], report: Patient) -> None:
     report.ask(CHECK, not _equal(first, 0, first, 1), "expected two seeds to give two results; found one", where)
 
 
-def alone(make: Callable[..., Patient], report: Patient) -> None:
+def alone(make: Callable[..., Patient], report: Patient, *, part: str = "") -> None:
     """Train two agents together, and each by itself: nothing of an agent depends on its neighbours.
 
     `make(seeds, position)` is a patient with these seeds, the first of which is at a position among all.
@@ -114,7 +115,7 @@ def alone(make: Callable[..., Patient], report: Patient) -> None:
         single = _end(make((seed,), a))
         if single:
             said = f"expected agent {a} alone to become what it becomes among others"
-            report.ask(CHECK, _equal(both, a, single, 0), said, where)
+            report.ask(CHECK, _equal(both, a, single, 0), said, where, part)
 
 
 def _end(patient: Patient) -> dict[str, Tensor]:

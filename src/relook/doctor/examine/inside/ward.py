@@ -19,8 +19,8 @@ FAULTY_STEP = 5
 
 OBSERVED = 4
 """Numbers of an observation."""
-LONGEST, LIMIT = 9, 8
-"""Steps after which the longest episode would end by itself, and those that the time limit leaves it."""
+LONGEST, LONG = 9, 90
+"""Steps after which the longest episode would end by itself, and those of long ones. The limit comes a step earlier."""
 LOW, HIGH = np.array([-1.0, -5.0], dtype=np.float32), np.array([3.0, 0.5], dtype=np.float32)
 """Bounds of continuous actions: neither symmetric nor alike, so that a wrong scale is seen."""
 
@@ -32,6 +32,8 @@ class Played:
     instance: int
     episode: int
     seed: int | None
+    limit: int
+    """Steps that the time limit leaves it."""
     observations: list[Vector] = field(default_factory=list)
     """One more than there are actions."""
     actions: list[Any] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Played:
     def end(self, step: int) -> tuple[bool, bool]:
         """Whether a step terminated, and whether it was truncated: by the ward, or by the time limit around it."""
         last = step == len(self.actions) - 1
-        return last and self.terminated, (last and self.truncated) or step == LIMIT - 1
+        return last and self.terminated, (last and self.truncated) or step == self.limit - 1
 
 
 class Ledger:
@@ -53,9 +55,9 @@ class Ledger:
         """Of each instance, in the order in which they were made."""
         self._places: dict[bytes, tuple[int, int, int]] = {}
 
-    def begin(self, instance: int, seed: int | None, observation: Vector) -> Played:
+    def begin(self, instance: int, seed: int | None, limit: int, observation: Vector) -> Played:
         own = self.episodes[instance]
-        own.append(Played(instance, len(own), seed))
+        own.append(Played(instance, len(own), seed, limit))
         self.note(own[-1], observation)
         return own[-1]
 
@@ -75,19 +77,28 @@ class Ledger:
 class Ward(gym.Env[Any, Any]):
     """Random observations, each unlike any other, and random rewards of mean 1 that depend on the action a little.
 
-    Episodes of 3 to 9 steps end by termination, by truncation or by both at once, or at the time limit. All arrays that
-    it returns are one and the same, changed in place. With `still` all observations look alike but for a trace, so that
-    all actions are drawn from one distribution; `mixed` ones have a part that is one of three kinds.
+    Episodes of 3 to 9 steps, or ten times as many if they are `long`, end by termination, by truncation or by both at
+    once, or at the time limit. All arrays that it returns are one and the same, changed in place. With `still` all
+    observations look alike but for a trace, so that all actions are drawn from one distribution; `mixed` ones have a
+    part that is one of three kinds.
     """
 
     def __init__(
-        self, ledger: Ledger, *, continuous: bool, still: bool = False, mixed: bool = False, fault: Fault = ""
+        self,
+        ledger: Ledger,
+        *,
+        continuous: bool,
+        still: bool = False,
+        long: bool = False,
+        mixed: bool = False,
+        fault: Fault = "",
     ) -> None:
         box = spaces.Box(-np.inf, np.inf, (OBSERVED,), np.float32)
         self.observation_space = spaces.Dict({"kind": spaces.Discrete(3), "numbers": box}) if mixed else box
         self.action_space = spaces.Box(LOW, HIGH) if continuous else spaces.Discrete(3)
         self._ledger, self.instance, self._still, self._mixed = ledger, len(ledger.episodes), still, mixed
         self._fault, self._steps = fault, 0
+        self._longest = LONG if long else LONGEST
         self._array: Vector = np.zeros(OBSERVED, dtype=np.float32)
         ledger.episodes.append([])
 
@@ -105,8 +116,8 @@ class Ward(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed, options=options)
         given, vector = self._look()
-        self._played = self._ledger.begin(self.instance, seed, vector)
-        self._length = int(self.np_random.integers(3, LONGEST + 1))
+        self._played = self._ledger.begin(self.instance, seed, self._longest - 1, vector)
+        self._length = int(self.np_random.integers(self._longest // 3, self._longest + 1))
         self._ending = int(self.np_random.integers(3))
         return given, {}
 
@@ -131,12 +142,13 @@ def ward(
     *,
     continuous: bool,
     still: bool = False,
+    long: bool = False,
     mixed: bool = False,
     faulty: Callable[[], Fault] = lambda: "",
 ) -> EnvironmentSpec:
     """The spec of wards that share a ledger, with a time limit that cuts some of their episodes."""
 
     def make() -> Ward:
-        return Ward(ledger, continuous=continuous, still=still, mixed=mixed, fault=faulty())
+        return Ward(ledger, continuous=continuous, still=still, long=long, mixed=mixed, fault=faulty())
 
-    return EnvironmentSpec("ward", max_episode_steps=LIMIT, function=make)
+    return EnvironmentSpec("ward", max_episode_steps=(LONG if long else LONGEST) - 1, function=make)
