@@ -1,9 +1,12 @@
 """The examination of our own algorithms: nothing is found in what is healthy, and every check can find something."""
 
+from dataclasses import fields
+from typing import Literal, get_args, get_origin, get_type_hints
+
 import pytest
 import torch
 
-from relook.algorithms import ALGORITHMS
+from relook.algorithms import ALGORITHMS, algorithm
 from relook.doctor.examine.inside.examination import CHECKS, ORDER, examine, located
 from relook.doctor.examine.inside.patient import RUNS, Patient
 from relook.doctor.examine.inside.settings import SETTINGS
@@ -13,7 +16,11 @@ from relook.doctor.zoo import BUGS
 from relook.doctor.zoo.self_test import Caught, self_test
 
 OF_EVERY_CHECK = {
+    "hyper-parameters": "x35",
     "reset-seeds": "77b",
+    "conversions": "start",
+    "several-choices": "several",
+    "recordings": "x45",
     "initialisation": "n46",
     "figures": "n8",
     "transitions": "79",
@@ -93,6 +100,18 @@ def test_every_algorithm_is_examined_with_all_kinds_of_actions_that_it_has() -> 
         expected = {False} if name == "dqn" else {True} if name in ("ddpg", "td3", "sac") else {True, False}
         assert kinds == expected, name
         assert any(setting.still for setting in settings), name
+
+
+def test_every_option_is_on_and_off_and_every_number_is_another_one_in_some_setting() -> None:
+    for name, settings in SETTINGS.items():
+        config = algorithm(name).config
+        hints = get_type_hints(config)
+        for field in fields(config):
+            hint = hints[field.name]
+            seen = {getattr(config(**setting.values), field.name) for setting in settings}
+            options = {True, False} if hint is bool else set(get_args(hint)) if get_origin(hint) is Literal else set()
+            assert options <= seen, (name, field.name)
+            assert len(seen) > 1, (name, field.name)
 
 
 def test_an_exception_is_a_finding_of_its_own() -> None:

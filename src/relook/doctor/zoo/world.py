@@ -193,4 +193,22 @@ BUGS = (
         "            segments.read(self.work.directory / REPLAY, self._segments, self._put_back)\n",
         "            self._replay.put_back(0, self._replay.written_between(0, 0))\n",
     ),
+    Bug(
+        "start",
+        "actions that do not start at 0 are not shifted",
+        "dqn",
+        "environment",
+        "envs/spaces.py",
+        "out = action + np.ravel(self._start)",
+        "out = action + 0",
+    ),
+    Bug(
+        "several",
+        "log π of several choices is their mean, not their sum",
+        "ppo",
+        "networks",
+        "formulas/distributions.py",
+        "return log_p.gather(-1, category.unsqueeze(-1)).sum((-2, -1))",
+        "return log_p.gather(-1, category.unsqueeze(-1)).mean((-2, -1))",
+    ),
 )
