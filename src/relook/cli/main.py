@@ -25,6 +25,8 @@ VERBS = {
     "plot": "draw learning curves, or any metric, as PNG, SVG or PDF",
     "export": "write what runs hold for other tools",
     "algorithms": "list the algorithms",
+    "labs": "list the labs: concepts to predict, run, look at and check",
+    "lab": "one of them: relook lab trajectories; relook lab --all --check",
 }
 HIDDEN = ("work", "nursery")
 """Verbs that relook calls itself."""

@@ -1,0 +1,25 @@
+"""The labs in the order of the notes: each a folder with a question, a computation, a picture and claims."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from relook.errors import WrongRequest
+
+if TYPE_CHECKING:
+    from relook.labs.lab import Lab
+
+LABS = (
+    "expectation",
+    "trajectories",
+)
+"""Their names, which are those of their folders."""
+
+
+def lab(name: str) -> Lab[Any]:
+    """Look a lab up. Raises `WrongRequest` for unknown names."""
+    if name not in LABS:
+        raise WrongRequest(f"expected a lab among {', '.join(LABS)}; found {name!r}; relook labs lists them")
+    found: Lab[Any] = import_module(f"{__name__}.{name}").LAB
+    return found
