@@ -36,9 +36,9 @@ FIELDS = ("bug", "unseen", "algorithm", "environment", "bears_load", "shows", "r
 SEEDS = 5
 SMALL = {"hidden": (32, 32), "batch": 32, "learning_starts": 300, "iteration": 300}
 SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {
-    **dict.fromkeys(("reinforce", "vpg", "a2c", "trpo", "ppo"), (20_480, {})),
-    "dqn": (6_000, SMALL),
-    **dict.fromkeys(("ddpg", "td3", "sac"), (6_000, {**SMALL, "random_steps": 300})),
+    **dict.fromkeys(("reinforce", "vpg", "a2c", "trpo", "ppo"), (10_240, {})),
+    "dqn": (4_000, SMALL),
+    **dict.fromkeys(("ddpg", "td3", "sac"), (4_000, {**SMALL, "random_steps": 300})),
 }
 """Steps of each agent, and what is smaller than usual."""
 WHERE: dict[str, tuple[str, ...]] = dict.fromkeys(

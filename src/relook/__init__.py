@@ -34,11 +34,11 @@ def __getattr__(name: str) -> Any:
 
     They are imported when first used, because torch takes seconds.
     """
-    from relook.algorithms import ALGORITHMS
+    from relook.algorithms import ALGORITHMS, TABULAR
 
     if name in STUDIES:
         return getattr(import_module(f"relook.experiments.{STUDIES[name]}"), name)
-    if name in ("train", "resume") or name in ALGORITHMS:
+    if name in ("train", "resume") or name in ALGORITHMS or name in TABULAR:
         from relook import training
 
         return getattr(training, name) if name in ("train", "resume") else partial(training.train, name)

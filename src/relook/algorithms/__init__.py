@@ -22,10 +22,12 @@ class Algorithm:
     name: str
     title: str
     """One line for `relook algorithms`."""
+    room: str = "relook.algorithms"
+    """Where its file lies."""
 
     @property
     def _module(self) -> Any:
-        return import_module(f"{__name__}.{self.name}")
+        return import_module(f"{self.room}.{self.name}")
 
     @property
     def config(self) -> type[Any]:
@@ -39,8 +41,8 @@ class Algorithm:
 
     @property
     def components(self) -> Mapping[str, Mapping[str, Any]]:
-        """The file's `COMPONENTS`: parts that it can do without."""
-        components: Mapping[str, Mapping[str, Any]] = self._module.COMPONENTS
+        """The file's `COMPONENTS`: parts that it can do without, if it says so."""
+        components: Mapping[str, Mapping[str, Any]] = getattr(self._module, "COMPONENTS", {})
         return components
 
     @property
@@ -48,7 +50,7 @@ class Algorithm:
         """Other implementations' settings of it, by name."""
         from relook.algorithms.presets import PRESETS
 
-        return PRESETS[self.name]
+        return PRESETS.get(self.name, {})
 
     def preset(self, name: str) -> Preset:
         """One of them. Raises `WrongRequest` for unknown names."""
@@ -93,8 +95,29 @@ ALGORITHMS = {
 """Files are imported when they are first used, so that asking what there is needs no torch."""
 
 
+TABULAR = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm("monte_carlo", "Monte Carlo control: whole episodes", "relook.tabular"),
+        Algorithm("sarsa", "SARSA: the next action is the one that is done", "relook.tabular"),
+        Algorithm("expected_sarsa", "Expected SARSA: the mean over next actions", "relook.tabular"),
+        Algorithm("n_step_sarsa", "n-step SARSA: between SARSA and Monte Carlo", "relook.tabular"),
+        Algorithm("sarsa_lambda", "SARSA(λ): errors go back along a trace", "relook.tabular"),
+        Algorithm("q_learning", "Q-learning: the best next action, whatever is done", "relook.tabular"),
+        Algorithm(
+            "double_q_learning", "Double Q-learning: two tables, one judges the other's choice", "relook.tabular"
+        ),
+        Algorithm("dyna_q", "Dyna-Q: Q-learning, and again from remembered steps", "relook.tabular"),
+        Algorithm("prioritised_sweeping", "Prioritised sweeping: the largest errors first", "relook.tabular"),
+        Algorithm("tabular_reinforce", "REINFORCE with a baseline, a softmax in each state", "relook.tabular"),
+    )
+}
+"""Classical algorithms on tables, for environments of finitely many states and one discrete choice."""
+
+
 def algorithm(name: str) -> Algorithm:
-    """Look an algorithm up. Raises `WrongRequest` for unknown names."""
-    if name not in ALGORITHMS:
-        raise WrongRequest(f"expected an algorithm among {', '.join(ALGORITHMS)}; found {name!r}")
-    return ALGORITHMS[name]
+    """Look an algorithm up, deep or tabular. Raises `WrongRequest` for unknown names."""
+    found = ALGORITHMS.get(name) or TABULAR.get(name)
+    if found is None:
+        raise WrongRequest(f"expected an algorithm among {', '.join((*ALGORITHMS, *TABULAR))}; found {name!r}")
+    return found

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from relook.algorithms import ALGORITHMS, Algorithm, algorithm
+from relook.algorithms import ALGORITHMS, TABULAR, Algorithm, algorithm
 from relook.cli.options import parse
 
 
@@ -25,6 +25,9 @@ def run(arguments: Sequence[str]) -> None:
         return
     for known in ALGORITHMS.values():
         print(f"{known.name:<12}{known.title}")
+    print("\nOn tables, for environments of finitely many states:")
+    for known in TABULAR.values():
+        print(f"{known.name:<22}{known.title}")
     print("\nrelook train NAME --help lists an algorithm's hyper-parameters, relook algorithms NAME its presets.")
 
 

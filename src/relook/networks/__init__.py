@@ -8,6 +8,7 @@ from relook.networks.modules import module_actor_critic
 from relook.networks.policies import CategoricalPolicy, GaussianPolicy, policy_for
 from relook.networks.q_functions import QFunctions
 from relook.networks.q_network import QNetwork
+from relook.networks.tables import Tables
 from relook.networks.values import fit_value
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "QFunctions",
     "QNetwork",
     "SquashedActorCritic",
+    "Tables",
     "fit_value",
     "from_settings",
     "module_actor_critic",

@@ -9,10 +9,11 @@ from relook.errors import RelookError
 from relook.networks.actor_critic import ActorCritic
 from relook.networks.continuous import DeterministicActorCritic, SquashedActorCritic
 from relook.networks.q_network import QNetwork
+from relook.networks.tables import Tables
 from relook.population import Agents
 
 KINDS: dict[str, Callable[..., Any]] = {
-    kind.__name__: kind for kind in (ActorCritic, QNetwork, DeterministicActorCritic, SquashedActorCritic)
+    kind.__name__: kind for kind in (ActorCritic, QNetwork, DeterministicActorCritic, SquashedActorCritic, Tables)
 }
 """All that a record may name; a name in a file makes nothing else."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.toy_text.blackjack import BlackjackEnv
 from numpy.typing import NDArray
 
 from relook.errors import WrongRequest
@@ -71,7 +72,7 @@ class MDP:
 
 def from_environment(env: gym.Env[Any, Any]) -> MDP:
     """The MDP of an environment that has its transitions as `P[s][a] = [(p, s', r, terminated), …]`, as FrozenLake-v1,
-    CliffWalking-v1 and Taxi-v3 have, or of Blackjack-v1 (see `relook.tabular.blackjack`).
+    CliffWalking-v1 and Taxi-v4 have, or of Blackjack-v1 (`relook.tabular.blackjack`).
 
     Gymnasium's tables let a state be both an end and somewhere to go on from, depending on how it is entered (Taxi's
     passenger may start at the destination). So a copy of each state that ends an episode takes its place: the states
@@ -80,6 +81,10 @@ def from_environment(env: gym.Env[Any, Any]) -> MDP:
     Raises `WrongRequest` for environments without such a table.
     """
     bare: Any = env.unwrapped
+    if isinstance(bare, BlackjackEnv):
+        from relook.tabular.blackjack import blackjack
+
+        return blackjack(natural=bare.natural, sab=bare.sab)
     table = getattr(bare, "P", None)
     if table is None:
         raise WrongRequest(f"expected an environment whose transitions are known, with a table P; found {env.spec}")
