@@ -289,7 +289,7 @@ BUGS = (
     ),
     Bug(
         "z28",
-        "updates are recorded as a total since the beginning, not an iteration's",
+        "recorded updates are all since the beginning, not an iteration's",
         "ddpg",
         "record",
         "algorithms/ddpg.py",
@@ -410,12 +410,12 @@ now.action)
     ),
     Bug(
         "z39",
-        "checkpoints hold the policy's optimiser in place of the critics'",
+        "checkpoints hold the policy in place of its target",
         "td3",
         "record",
         "algorithms/td3.py",
-        "q_optimiser=learner.q_optimiser,",
-        "q_optimiser=learner.policy_optimiser,",
+        "policy_target=learner.policy_target,",
+        "policy_target=learner.ac.parameters,",
         environment="Pendulum-v1",
     ),
     Bug(
@@ -497,7 +497,7 @@ def critic_step(
         "z45",
         "the policy weighs entropy with the temperature of the start",
         "sac",
-        "temperature",
+        "policy loss",
         "algorithms/sac.py",
         "alpha, samples = learner.alpha, batch",
         "alpha, samples = h.temperature.unsqueeze(1), batch",
