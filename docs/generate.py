@@ -1,7 +1,9 @@
 """Write the pages of docs/ that follow from the source: `python docs/generate.py`. A test finds them out of date."""
 
 import inspect
+import sys
 import textwrap
+import tomllib
 from dataclasses import fields
 from difflib import SequenceMatcher
 from importlib import import_module
@@ -15,6 +17,8 @@ from relook.doctor.examine.functions.examination import ORDER as FUNCTIONS
 from relook.doctor.examine.inside.examination import ORDER as INSIDE
 from relook.doctor.examine.outside.examination import ORDER as OUTSIDE
 from relook.doctor.watch.checks import CHECKS as WATCHED
+from relook.labs import LABS, find
+from relook.statistics.plots import save
 
 DOCS = Path(__file__).parent
 NEIGHBOURS = (("reinforce", "vpg"), ("vpg", "a2c"), ("vpg", "trpo"), ("vpg", "ppo"), ("ddpg", "td3"), ("td3", "sac"))
@@ -133,9 +137,66 @@ def doctor_page() -> str:
     return "\n".join(lines)
 
 
+def labs_page() -> str:
+    """Every lab: what it asks, what came out, its picture."""
+    lines = [
+        "# The labs",
+        "",
+        "Concepts that you predict, run, look at and can check: `relook lab NAME` asks, computes, draws and says",
+        "whether your prediction held; `relook lab --all --check` checks every claim; `relook lab symbols` prints the",
+        "notation with values. Below is what each asks; what comes out is yours to see. Made by `python",
+        "docs/generate.py`, the pictures by `python docs/generate.py --pictures`.",
+        "",
+        *(f"- [{find(name).title}](#{name})" for name in LABS),
+    ]
+    for name in LABS:
+        own = find(name)
+        lines += ["", f"## {name}", "", f"**{own.title}.** {own.question}", "", f"*Predict.* {own.prompt}", ""]
+        lines += [f"{i}. {choice}" for i, choice in enumerate(own.choices, 1)]
+        lines += ["", "<details><summary>The picture</summary>", "", f"![{own.title}](images/labs/{name}.png)", ""]
+        lines += ["</details>", "", f"A mistake that its claims catch: {own.mistake}. "]
+        lines += [f"Read next: {'; '.join(own.reading)}."]
+        if own.erratum:
+            lines += ["", f"The notes, once more: {own.erratum}"]
+    return "\n".join(lines) + "\n"
+
+
+def notes_page() -> str:
+    """The founding notes line by line, each with what answers it."""
+    answers = tomllib.loads((DOCS / "answers.toml").read_text(encoding="utf-8"))
+    lines = [
+        "# The founding notes, line by line",
+        "",
+        "relook was made from a learner's notes on Spinning Up. Each line stands here with what in relook answers it:",
+        "a lab, an algorithm, a command or a page. Made by `python docs/generate.py` from `answers.toml` and from what",
+        "the labs say of themselves.",
+        "",
+        "| the notes | in relook |",
+        "|---|---|",
+    ]
+    for line in filter(None, map(str.strip, (DOCS / "founding-notes.txt").read_text(encoding="utf-8").splitlines())):
+        found = [f"relook lab {name}" for name in LABS if line in find(name).notes]
+        found += [answer for answer in answers.get(line, []) if answer not in found]
+        shown = [_answer(answer) for answer in found]
+        lines.append(f"| {line.replace('|', chr(92) + '|')} | {', '.join(shown) or 'nothing yet'} |")
+    errata = [
+        f"- **{find(name).title}** (`relook lab {name}`): {find(name).erratum}" for name in LABS if find(name).erratum
+    ]
+    return "\n".join([*lines, "", "## Where the notes are not quite right", "", *errata]) + "\n"
+
+
+def _answer(answer: str) -> str:
+    """A command or a file in code, a link as it is."""
+    return f"`{answer}`" if answer.startswith("relook ") else answer
+
+
 PAGES = {"presets.md": presets_page, "side-by-side.md": side_by_side_page, "doctor.md": doctor_page}
+PAGES |= {"labs.md": labs_page, "notes.md": notes_page}
 
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
         (DOCS / name).write_text(page(), encoding="utf-8")
+    if "--pictures" in sys.argv:
+        for name in LABS:
+            save(find(name).draw(find(name).compute()), DOCS / "images" / "labs" / f"{name}.png")

@@ -18,7 +18,6 @@ from relook.runs.unit import PARAMETERS
 from relook.runs.work import Work
 from support import numeric
 
-LAKE = EnvironmentSpec("FrozenLake-v1", {"is_slippery": False})
 CLIFF = EnvironmentSpec("CliffWalking-v1", max_episode_steps=60)
 
 
@@ -92,5 +91,5 @@ def test_tables_act_as_often_as_their_policy_says() -> None:
 
 
 def test_from_python(tmp_path: Path) -> None:
-    run = relook.sarsa(LAKE, seeds=1, steps=1000, out=tmp_path / "run")
+    run = relook.sarsa("FrozenLake-v1", seeds=1, steps=1000, out=tmp_path / "run")
     assert [agent.seed for agent in run.agents] == [0]

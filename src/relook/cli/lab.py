@@ -39,7 +39,7 @@ class Form:
 
 
 def run(arguments: Sequence[str]) -> None:
-    from relook.labs import LABS, lab
+    from relook.labs import LABS, find
 
     form = parse(Form, "lab", arguments)
     if form.all == (form.name is not None):
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> None:
         print_symbols(console)
         return
     names = LABS if form.all else (str(form.name),)
-    failed = [name for name in names if not _one(console, lab(name), form)]
+    failed = [name for name in names if not _one(console, find(name), form)]
     if failed:
         raise RelookError(f"what {', '.join(failed)} claims does not hold here")
 

@@ -12,9 +12,9 @@ class Form:
 
 
 def run(arguments: Sequence[str]) -> None:
-    from relook.labs import LABS, lab
+    from relook.labs import LABS, find
 
     parse(Form, "labs", arguments)
     for number, name in enumerate(LABS, 1):
-        print(f"{number:>3}  {name:<22}{lab(name).title}")
+        print(f"{number:>3}  {name:<22}{find(name).title}")
     print("\nrelook lab NAME asks, runs and shows one; relook lab symbols prints every symbol with its value.")

@@ -17,7 +17,7 @@ LABS = (
 """Their names, which are those of their folders."""
 
 
-def lab(name: str) -> Lab[Any]:
+def find(name: str) -> Lab[Any]:
     """Look a lab up. Raises `WrongRequest` for unknown names."""
     if name not in LABS:
         raise WrongRequest(f"expected a lab among {', '.join(LABS)}; found {name!r}; relook labs lists them")
