@@ -49,7 +49,7 @@ def test_the_recorded_values_are_those_of_the_agents_value_function_in_raw_rewar
     moments = play_again(env, space, last["reset_seed"], trained.recorded_actions(last))
     seen = torch.from_numpy(np.stack([moment.observation for moment in moments][: last["length"]]))
     scale = trained.metrics.filter(pl.col("agent") == agent)["reward_scale"][-1]
-    expected = trained.agent(agent)._actor_critic.value(seen[None])[0].numpy() * scale
+    expected = trained.agent(agent).networks.value(seen[None])[0].numpy() * scale
     recorded = trained.recorded_values(last)
     assert recorded is not None
     np.testing.assert_allclose(recorded, expected, rtol=1e-4, atol=1e-5)

@@ -81,6 +81,10 @@ class Tables:
         """V(s)."""
         return torch.from_numpy(self._at(self.state_value, observation)).float()
 
+    def q(self, observation: Float[Tensor, "A N D"]) -> Float[Tensor, "A N n"]:
+        """Q(s, ·)."""
+        return torch.from_numpy(self._at(self.action_value, observation)).float()
+
     def _at(self, table: NDArray[np.float64], observation: Tensor) -> NDArray[np.float64]:
         """The rows of a table [A, S, …] for observations."""
         found: NDArray[np.float64] = table[np.arange(len(table))[:, None], self.state_of(observation)]

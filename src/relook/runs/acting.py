@@ -70,7 +70,8 @@ class TrainedAgent:
         env.close()
         unit = self.record.unit
         position = [agent.agent for agent in run.members(unit)].index(index)
-        self._actor_critic = _load(run, unit, self._spaces, [position], make)
+        self.networks = _load(run, unit, self._spaces, [position], make)
+        """What it acts with, to be asked for more: values, or probabilities."""
         self._agents = Agents([Agent(index, self.record.seed)])
         self._acts = 0
 
@@ -80,10 +81,10 @@ class TrainedAgent:
         self._spaces.observation.write(observation, row[0, 0])
         seen = torch.from_numpy(row)
         if deterministic:
-            action = self._actor_critic.act_deterministically(seen)
+            action = self.networks.act_deterministically(seen)
         else:
-            noise = self._actor_critic.noise(self._agents, "act", self._acts, (1,))
-            action = self._actor_critic.act(seen, noise)
+            noise = self.networks.noise(self._agents, "act", self._acts, (1,))
+            action = self.networks.act(seen, noise)
             self._acts += 1
         return self._spaces.action.to_environment(action.numpy())[0, 0]
 
