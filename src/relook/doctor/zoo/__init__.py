@@ -4,9 +4,13 @@ from relook.doctor.zoo import (
     off_policy,
     off_policy_2,
     off_policy_3,
+    off_policy_4,
     on_policy,
     on_policy_2,
     on_policy_3,
+    on_policy_4,
+    parts,
+    runs,
     world,
     world_3,
 )
@@ -27,6 +31,10 @@ BUGS: tuple[Bug, ...] = (
     *on_policy_3.BUGS,
     *off_policy_3.BUGS,
     *world_3.BUGS,
+    *on_policy_4.BUGS,
+    *off_policy_4.BUGS,
+    *parts.BUGS,
+    *runs.BUGS,
     *UNSEEN,
 )
 

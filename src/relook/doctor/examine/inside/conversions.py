@@ -8,6 +8,8 @@ from gymnasium import spaces
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.envs import EnvironmentSpec
+from relook.envs.make import time_limit
 from relook.envs.spaces import ActionSpace, ObservationSpace
 
 CHECK = Check(
@@ -64,6 +66,19 @@ def _look(patient: Patient) -> None:
     for space in CHOSEN:
         _choices(patient, space)
     _numbers(patient)
+    _made(patient)
+
+
+def _made(patient: Patient) -> None:
+    """What is asked of a registered environment reaches it."""
+    made = EnvironmentSpec("FrozenLake-v1", {"map_name": "8x8", "is_slippery": False}, max_episode_steps=7).make()
+    where = "relook/envs/make.py"
+    patient.compare(CHECK, "time limit that was asked for", time_limit(made), 7, where, 0)
+    patient.compare(CHECK, "states of the map that was asked for", made.observation_space.n, 64, where, 0)  # type: ignore[attr-defined]
+    ways = {len(rows) for rows in made.unwrapped.P[0].values()}  # type: ignore[attr-defined]
+    patient.ask(CHECK, ways == {1}, "expected ice that is not slippery, as asked for; found it slippery", where)
+    usual = time_limit(EnvironmentSpec("FrozenLake-v1").make())
+    patient.compare(CHECK, "usual time limit", usual, 100, where, 0)
 
 
 def _one_hot(space: spaces.Space[Any]) -> list[float]:

@@ -205,7 +205,7 @@ def _moments_of_uniform(patient: Patient, actions: Tensor, middle: Tensor, half:
 def _epsilon_greedy(patient: Patient, actions: Tensor) -> None:
     """How often another action than the first network's greedy one is taken, before it learns and over all."""
     config, choices = patient.config, 3
-    steps = patient.iterations * config.steps_each
+    steps = patient.steps
     quiet = config.learning_starts // config.envs
     if not patient.first:
         return

@@ -95,16 +95,23 @@ def _recorded(patient: Patient) -> None:
         patient.compare(CHECK, "mean return", row["mean_return"], float(np.mean(row["returns"])), WHERE, 1e-6)
     for a in range(len(patient.agents)):
         mine = [row for row in rows if row["agent"] == a]
-        count = len({row["steps"] for row in mine})
-        patient.ask(CHECK, count >= 2, f"expected evaluations from the start to the end; found {count}", WHERE)
+        steps = sorted({row["steps"] for row in mine})
+        due = patient.evaluated_at
+        said = f"expected evaluations at the start and at each tenth of training, {due}; found them at {steps}"
+        patient.ask(CHECK, steps == due, said, "relook/runs/unit.py, Unit.record")
         kinds = {row["deterministic"] for row in mine}
-        expected = {True, False} if patient.ac.stochastic else {True}
+        expected = {True} if patient.name in ("dqn", "ddpg", "td3") else {True, False}
         patient.ask(CHECK, kinds == expected, f"expected the modes {expected}; found {kinds}", WHERE)
         for row in mine:
             enough = len(row["returns"]) == patient.evaluate_episodes
             patient.ask(
                 CHECK, enough, f"expected {patient.evaluate_episodes} episodes; found {len(row['returns'])}", WHERE
             )
+        for mode in sorted(kinds):
+            played = [row for row in own if row["agent"] == a and row["deterministic"] == mode]
+            first = [row["reset_seed"] for row in played if row["evaluation"] == 0]
+            said = f"expected {patient.evaluate_episodes} different episodes in each mode; found {len(set(first))}"
+            patient.ask(CHECK, len(set(first)) == len(first) == patient.evaluate_episodes, said, WHERE)
         seeds: dict[int, set[int]] = {}
         for row in own:
             if row["agent"] == a:

@@ -21,6 +21,7 @@ from relook.doctor.examine.inside import (
     evaluations,
     faults,
     figures,
+    figures_of_updates,
     hyper_parameters,
     initialisation,
     judgements,
@@ -62,7 +63,6 @@ CHECKS: tuple[ModuleType, ...] = (
     initialisation,
     scales,
     densities,
-    several_choices,
     judgements,
     advantages,
     temperatures,
@@ -76,9 +76,11 @@ CHECKS: tuple[ModuleType, ...] = (
     optimisers,
     target_networks,
     drawn_actions,
+    several_choices,
     faults,
     evaluations,
     figures,
+    figures_of_updates,
     records,
     recordings,
     streams,
@@ -119,13 +121,14 @@ def examine(name: str, *, until_found: bool = False) -> Examined:
 def located(findings: Sequence[Finding]) -> str:
     """The component that is most likely broken: that of the first finding in the order of cause.
 
-    A loss of the policy and one of the values that are both off have one cause, and it is not in either.
+    A loss of the policy and one of the values that are both off, where all else is right, have one cause, and it is
+    not in either.
     """
     found = {finding.check.name for finding in findings}
     if not findings:
         return ""
     policy, value = {"policy-gradient", "actor-gradient"} & found, {"value-gradient", "critic-gradient"} & found
-    both = policy and value and findings[0].check.name in policy | value
+    both = policy and value and found == policy | value
     return "gradient" if both else findings[0].component
 
 
@@ -141,7 +144,7 @@ def _patients(name: str) -> Iterator[Patient]:
     streams.compare(lambda seeds: _patient(name, first, seeds), again)
     yield again
     for setting in SETTINGS[name]:
-        if not setting.still and not setting.fault and not setting.once:
+        if not (setting.still or setting.fault or setting.once or setting.more_steps):
             again = _patient(name, setting)
             resumption.compare(partial(_patient, name, setting), again, damage=setting is first)
             yield again
@@ -154,7 +157,7 @@ def _patients(name: str) -> Iterator[Patient]:
 def _with_neighbours(name: str) -> Iterator[Setting]:
     """The settings in which an agent is compared with what it becomes alone: all long ones, and with own modules."""
     for setting in SETTINGS[name]:
-        if not setting.still and not setting.fault:
+        if not (setting.still or setting.fault or setting.more_steps):
             yield replace(setting, evaluate_episodes=0)
     if algorithm(name).networks is ActorCritic:
         first = SETTINGS[name][0]
@@ -183,6 +186,7 @@ def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12), posit
         fault=setting.fault,
         mixed=setting.mixed,
         once=setting.once,
+        more_steps=setting.more_steps,
         rescale=setting.rescale,
         position=position,
         networks=setting.networks,

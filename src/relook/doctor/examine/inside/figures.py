@@ -125,12 +125,50 @@ def attach(patient: Patient) -> None:
                 output = plain.network(theta, "policy", seen.clone(), patient.config.activation)
                 expected.append((plain.entropy(theta, output).mean(), len(seen)))
         found = call(ac, optimiser, rollout, *rest)
+        scaled.append(found["value"].clone())
         for a, (entropy, samples) in enumerate(expected):
             patient.compare(CHECK, "samples", found["samples"][a], samples, WHERE)
             if samples:
                 patient.compare(CHECK, "entropy", found["entropy"][a], entropy, WHERE, 1e-5, 1e-2)
         return found
 
+    entropies: list[Tensor] = []
+
+    def evaluate(call: Callable[..., Any], *args: Any) -> Any:
+        now = call(*args)
+        entropies.append(now.entropy.double().mean(1))
+        return now
+
+    def rollout_update(call: Callable[..., Any], *args: Any) -> Any:
+        estimates_of, found = call(*args)
+        error = (estimates_of.target - estimates_of.value).double().flatten(1).square().mean(1)
+        patient.compare(CHECK, "value_loss", found["value_loss"], error, WHERE, 1e-3, 1e-4)
+        return estimates_of, found
+
+    def record_of_rollouts(
+        call: Callable[..., Any], unit: Any, diagnostics: Mapping[str, Tensor], *rest: Any, **named: Any
+    ) -> Any:
+        if entropies and not stops and patient.name != "reinforce":
+            first = patient.name in ("vpg", "trpo")  # whose entropy is that of the policy before its step
+            expected = entropies[0] if first else torch.stack(entropies[-len(patient.moves) :]).mean(0)
+            patient.compare(CHECK, "entropy", diagnostics["entropy"], expected, WHERE, 1e-4, 1e-2)
+        entropies.clear()
+        if patient.name == "a2c":
+            updates = [float(patient.config.rollouts)] * len(patient.agents)
+            patient.compare(CHECK, "updates", diagnostics.get("updates", torch.ones(len(updates))), updates, WHERE)
+        if scaled:
+            scale = patient.kept["reward_scaler"].scale
+            patient.compare(CHECK, "mean V(s)", diagnostics["value"], scaled[-1] * scale, WHERE, 1e-4, 1e-3)
+        return call(unit, diagnostics, *rest, **named)
+
+    stops = patient.name == "ppo" and patient.hyperparameter(0, "target_kl") < float("inf")
+    scaled: list[Tensor] = []
+    if patient.has("Rollout"):
+        for name in ("evaluate", "evaluate_policy"):
+            patient.around(patient.known.networks, name, evaluate)
+        patient.around(Unit, "record", record_of_rollouts)
+    if patient.name == "a2c":
+        patient.around(patient.module, "update", rollout_update)
     if patient.name == "reinforce":
         patient.around(patient.module, "update", of_episodes)
     if patient.has("replay_for"):
@@ -182,11 +220,11 @@ def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> No
         before, after = patient.theta[a].double(), patient.ac.parameters.theta[a].double()
         ask("step_size", (after - before).norm() / before.norm())
     if "epsilon" in diagnostics:
-        config, steps = patient.config, patient.iterations * patient.config.steps_each
+        config, steps = patient.config, patient.steps
         done = (patient.iteration + 1) * config.iteration - config.envs
         share = min(1.0, done / (patient.hyperparameter(a, "exploration") * steps))
         expected = 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share
-        patient.compare(CHECK, "epsilon", diagnostics["epsilon"][a], expected, WHERE, 1e-4, part="schedule")
+        patient.compare(CHECK, "epsilon", diagnostics["epsilon"][a], expected, WHERE, 1e-4)
     if patient.continuous and patient.has("Rollout"):
         middle, half = range_of(patient)
         actions = torch.stack([m.action[a] for m in patient.history if m.iteration == patient.iteration]).double()

@@ -2,6 +2,7 @@
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.population import Agent, Agents
 from relook.population.hyperparameters import Hyperparameters
 
 CHECK = Check(
@@ -36,7 +37,21 @@ def _look(patient: Patient) -> None:
                 found = getattr(values.annealed(falling, progress), name)
                 expected = [x * left if falling else x for x in own]
                 said = f"{name} after {progress:.0%} of training"
-                patient.compare(CHECK, said, found, expected, WHERE, 1e-6)
+                patient.compare(CHECK, said, found, expected, WHERE, 1e-6, part="schedule" if falling else "")
+    _limits(patient)
+
+
+def _limits(patient: Patient) -> None:
+    """What is infinite, or 0, for one agent alone still matters for the other."""
+    name = next(iter(_names(patient)))
+    for value, other in ((float("inf"), 1.0), (1.0, float("inf"))):
+        both = Hyperparameters(Agents([Agent(a, a, {name: x}) for a, x in enumerate((value, other))]))
+        said = "expected a limit that one of two agents has to be kept; found it lifted for both"
+        patient.ask(CHECK, both.finite(name) is not None, said, WHERE)
+    for value, other in ((0.0, 1.0), (1.0, 0.0)):
+        both = Hyperparameters(Agents([Agent(a, a, {name: x}) for a, x in enumerate((value, other))]))
+        said = "expected a weight that is 0 for one of two agents to count for the other; found it to count for none"
+        patient.ask(CHECK, both.any(name), said, WHERE)
 
 
 def _names(patient: Patient) -> list[str]:

@@ -31,7 +31,11 @@ def attach(patient: Patient) -> None:
 
 def _look(patient: Patient) -> None:
     uniform = getattr(patient.config, "initialisation", "") == "uniform"
-    groups: dict[tuple[str, tuple[int, ...]], list[bytes]] = {}
+    critics = {name.partition("/")[0] for name in patient.first if name.startswith("q")}
+    expected = {"dqn": 1, "ddpg": 1, "td3": 2, "sac": 2}.get(patient.name, 0)
+    said = f"expected {expected} networks of Q; found {len(critics)}"
+    patient.ask(CHECK, len(critics) == expected, said, f"relook/algorithms/{patient.name}.py")
+    groups: dict[tuple[int, ...], list[bytes]] = {}
     for name, x in patient.first.items():
         if name.endswith(("/weight", "/bias")) and uniform:
             _uniform(patient, name, x)
@@ -43,8 +47,7 @@ def _look(patient: Patient) -> None:
         if not name.endswith("/weight"):
             continue
         for own in x.double():
-            key = name.partition("/")[2], tuple(own.shape)
-            groups.setdefault(key, []).append(own.contiguous().numpy().tobytes())
+            groups.setdefault(tuple(own.shape), []).append(own.contiguous().numpy().tobytes())
             if uniform:
                 continue
             rows = own @ own.T if own.shape[0] <= own.shape[1] else own.T @ own
@@ -61,11 +64,11 @@ def _look(patient: Patient) -> None:
                     f"{square**0.5:.3g}",
                     WHERE,
                 )
-    alike = [key[0] for key, rows in groups.items() if len(set(rows)) < len(rows)]
+    alike = [str(list(shape)) for shape, rows in groups.items() if len(set(rows)) < len(rows)]
     patient.ask(
         CHECK,
         not alike,
-        f"expected networks that start differently; found some alike in {', '.join(alike)}",
+        f"expected layers and networks that start differently; found some of shape {', '.join(alike)} alike",
         WHERE,
         part="randomness",
     )

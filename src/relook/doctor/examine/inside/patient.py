@@ -79,6 +79,7 @@ class Patient:
         mixed: bool = False,
         rescale: bool = True,
         once: bool = False,
+        more_steps: int = 0,
         position: int = 0,
         networks: Callable[..., Any] | None = None,
     ) -> None:
@@ -95,6 +96,8 @@ class Patient:
         own = [{key: value * share ** (position + a) for key, value in numeric.items()} for a in range(len(seeds))]
         self.agents = Agents([Agent(a, seed, own[a]) for a, seed in enumerate(seeds)])
         self.iterations, self.evaluate_episodes = iterations, evaluate_episodes
+        self.steps = iterations * self.config.steps_each + more_steps
+        """Steps that are asked for: whole iterations, and perhaps some that are too few for one more."""
         self.ledger, self.fault, self.mixed, self.rescale, self.long = Ledger(), fault, mixed, rescale, long
         self.once = once
         self._make_networks = networks or known.networks
@@ -123,6 +126,8 @@ class Patient:
         self.directory = Path()
         self.learns = False
         """Whether training has begun: what the start-up self-check calls before is not looked at."""
+        self.drawn: list[tuple[str, int]] = []
+        """Purpose and block of all numbers that its agents have drawn, from the first evaluation on."""
         self.iteration = 0
         self.counted: list[int] = []
         """The iterations that were trained, in order."""
@@ -135,13 +140,22 @@ class Patient:
     def setting(self) -> str:
         return f"{self.name} with {'continuous' if self.continuous else 'discrete'} actions"
 
+    @property
+    def evaluated_at(self) -> list[int]:
+        """Steps of each agent at which it is to be evaluated: none, and each tenth of training in whole iterations."""
+        whole, each = self.iterations, self.config.steps_each
+        return [0] + [i * each for i in range(1, whole + 1) if i * 10 // whole > (i - 1) * 10 // whole]
+
     # -- what checks call ----------------------------------------------------------------------------------------------
 
-    def around(self, owner: Any, name: str, hook: Hook) -> None:
-        """Have `hook(call, …)` called in place of a function or method of a module or class, while agents train."""
+    def around(self, owner: Any, name: str, hook: Hook, *, always: bool = False) -> None:
+        """Have `hook(call, …)` called in place of a function or method of a module or class, while agents train.
+
+        `always`: also before they do, by the start-up check and the first evaluation.
+        """
         if not hasattr(owner, name):
             raise AttributeError(f"expected {name} in {owner}")
-        self._hooks.append((owner, name, hook))
+        self._hooks.append((owner, name, hook if always else self._when_it_learns(hook)))
 
     def has(self, name: str) -> bool:
         """Whether the algorithm's file has a function of this name."""
@@ -214,15 +228,17 @@ class Patient:
         with ExitStack() as hooks, tempfile.TemporaryDirectory(prefix="relook-doctor-") as scratch:
             self.directory = Path(scratch)
             hooks.enter_context(_patched(Environments, "step", self._when_it_learns(self._remember)))
+            for name in ("normal", "uniform", "chance", "permutation"):
+                hooks.enter_context(_patched(Agents, name, self._draw))
             for optimiser in (Optimiser, *Optimiser.__subclasses__()):
                 if "step" in vars(optimiser):
                     hooks.enter_context(_patched(optimiser, "step", self._when_it_learns(self._move)))
             for owner, name, hook in self._hooks:
-                hooks.enter_context(_patched(owner, name, self._when_it_learns(hook)))
+                hooks.enter_context(_patched(owner, name, hook))
             hooks.enter_context(_patched(Unit, "start", self._start))
             hooks.enter_context(_patched(Unit, "iterations", self._counted))
             each = self.config.steps_each
-            work = Work(self.directory, spec, self.agents, self.config, self.iterations * each, self.evaluate_episodes)
+            work = Work(self.directory, spec, self.agents, self.config, self.steps, self.evaluate_episodes)
             try:
                 if pause is not None:
                     work = replace(work, milestones=(each,))
@@ -265,6 +281,11 @@ class Patient:
 
         return looked_at
 
+    def _draw(self, call: Callable[..., Tensor], agents: Agents, purpose: str, block: int, *shape: Any) -> Tensor:
+        if agents is self.agents:
+            self.drawn.append((purpose, block))
+        return call(agents, purpose, block, *shape)
+
     def _remember(self, call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
         chosen = action.clone()
         told = call(envs, action)
@@ -286,6 +307,7 @@ class Patient:
     def _start(
         self, call: Callable[..., Any], unit: Any, actor_critic: Any, envs: Any, *args: Any, **kwargs: Any
     ) -> None:
+        self.drawn.clear()  # rehearsals draw the same again and again
         call(unit, actor_critic, envs, *args, **kwargs)
         self.ac, self.envs, self.kept, self.learns = actor_critic, envs, kwargs, True  # rehearsals have built others
         self.first = actor_critic.state()

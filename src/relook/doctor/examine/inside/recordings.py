@@ -79,7 +79,7 @@ def attach(patient: Patient) -> None:
 
     def evaluation(call: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
         found = call(self, *args, **kwargs)
-        evaluated.append((self, self.values * _scale(patient)[:, 0].numpy()))
+        evaluated.append((self, _estimated(patient, self)))
         return found
 
     def look() -> None:
@@ -97,6 +97,21 @@ def attach(patient: Patient) -> None:
     patient.around(Unit, "record", record)
     patient.around(Evaluation, "__call__", evaluation)
     patient.afterwards(look)
+
+
+def _estimated(patient: Patient, evaluation: Any) -> Values:
+    """V(s) [step, A, environment] in units of raw reward of what was seen in the newest episodes."""
+    envs, values = evaluation.envs, []
+    for a in range(len(patient.agents)):
+        for n in range(envs.count):
+            instance = envs._envs[a * envs.count + n].unwrapped.instance
+            played = [p for p in patient.ledger.episodes[instance] if p.actions][-1]
+            seen = torch.from_numpy(np.stack(played.observations[: len(played.actions)]))
+            everyone = seen.expand(len(patient.agents), *seen.shape)
+            values.append(patient.ac.value(everyone)[a] * _scale(patient)[a, 0])
+    longest = max(map(len, values))
+    padded = [torch.nn.functional.pad(v, (0, longest - len(v))).numpy() for v in values]
+    return np.stack(padded, 1).reshape(longest, len(patient.agents), envs.count)
 
 
 def _scale(patient: Patient) -> Tensor:
@@ -139,21 +154,21 @@ def _evaluations(patient: Patient, evaluated: list[tuple[Any, Values]]) -> None:
     """The first one was before training began; what it estimated nobody kept."""
     if not evaluated:
         return
-    envs, each, count = evaluated[0][0].envs, patient.config.steps_each, patient.evaluate_episodes
+    envs, due, count = evaluated[0][0].envs, patient.evaluated_at, patient.evaluate_episodes
     happened: dict[tuple[int, int, int, int], Happened] = {}
     for a in range(len(patient.agents)):
         for n in range(envs.count):
             whole = list(_whole(patient, envs, a, n))
             patient.ask(
                 CHECK,
-                len(whole) == patient.iterations + 1,
-                f"expected {patient.iterations + 1} evaluations to play their episodes to the end; found {len(whole)}",
+                len(whole) == len(due),
+                f"expected {len(due)} evaluations to play their episodes to the end; found {len(whole)}",
                 "relook/runs/evaluation.py",
                 part="evaluation",
             )
-            for index, played in enumerate(whole):
+            for index, played in enumerate(whole[: len(due)]):
                 values = evaluated[index - 1][1][: len(played.actions), a, n] if index else None
-                happened[a, index, n, 0] = Happened(played, index * each, values)
+                happened[a, index, n, 0] = Happened(played, due[index], values)
     _same(patient, "evaluation", happened)
     where = "relook/runs/unit.py, Unit._evaluate"
     for row in read_lines(patient.directory / "evaluations.jsonl"):
@@ -163,7 +178,7 @@ def _evaluations(patient: Patient, evaluated: list[tuple[Any, Values]]) -> None:
         returns = [float(np.sum(episode.played.rewards)) for episode in own if episode]
         if len(returns) == count:
             for what, found, expected in (
-                ("steps of an evaluation", row["steps"], row["evaluation"] * each),
+                ("steps of an evaluation", row["steps"], due[row["evaluation"]]),
                 ("returns of an evaluation", row["returns"], returns),
                 ("mean return of an evaluation", row["mean_return"], np.mean(returns)),
                 ("mean length of an evaluation", row["mean_length"], np.mean(lengths)),
@@ -197,18 +212,7 @@ def _same(patient: Patient, kind: str, happened: Mapping[tuple[int, int, int, in
             said = f"expected the {what} of {kind} episode to be {expected}; found {found}"
             patient.ask(CHECK, found == expected, said, where)
         patient.compare(CHECK, f"return of {kind} episode", row["return"], np.sum(played.rewards), where, 1e-5, 1.0)
-        found = np.frombuffer(
-            actions, row["actions"]["dtype"], int(np.prod(row["actions"]["shape"])), row["actions"]["offset"]
-        )
-        done = np.stack(played.actions).reshape(row["actions"]["shape"])
-        patient.compare(
-            CHECK,
-            f"actions of {kind} episode",
-            found.reshape(row["actions"]["shape"]).astype(float),
-            done.astype(float),
-            "relook/envs/vector.py",
-            1e-6,
-        )
+        _actions(patient, kind, actions, row["actions"], played)
         place = row["values"]
         if place and values is not None:
             at = [place["offset"] + t * place["stride"] for t in range(len(values))]
@@ -219,6 +223,18 @@ def _same(patient: Patient, kind: str, happened: Mapping[tuple[int, int, int, in
                 estimates = [float(np.frombuffer(stored, "<f4", 1, offset)[0]) for offset in at]
                 what, where_ = f"value estimates of {kind} episode", "relook/runs/unit.py, Unit._place"
                 patient.compare(CHECK, what, estimates, values.astype(float), where_, 1e-4, 1.0)
+
+
+def _actions(patient: Patient, kind: str, content: bytes, place: Mapping[str, Any], played: Played) -> None:
+    """The recorded actions of an episode are those that it had."""
+    what, where = f"actions of {kind} episode", "relook/envs/vector.py"
+    done, kinds = np.stack(played.actions), np.dtype(place["dtype"])
+    shape, offset = tuple(place["shape"]), place["offset"]
+    inside = 0 <= offset <= len(content) - int(np.prod(shape)) * kinds.itemsize
+    patient.ask(CHECK, inside, f"expected {what} inside a file of {len(content)} bytes; found them at {offset}", where)
+    if inside:
+        found = np.frombuffer(content, kinds, int(np.prod(shape)), offset).reshape(shape)
+        patient.compare(CHECK, what, found.astype(float), done.astype(float), where, 1e-6)
 
 
 def _digest(played: Played, ending: str) -> str:

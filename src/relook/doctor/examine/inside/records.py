@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relook.buffers import Replay
+from relook.buffers import Estimates, Replay
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
 from relook.runs.evaluation import Evaluation
@@ -29,12 +29,14 @@ WHERE = "metrics.jsonl and episodes.jsonl"
 
 def attach(patient: Patient) -> None:
     ratios: list[Tensor] = []
+    shares: list[Tensor] = []
     clips: list[list[float]] = []
     estimates: list[Any] = []
 
     def gradient_step(call: Callable[..., Any], *args: Any) -> Any:
         step = call(*args)
         ratios.append(step.log_ratio.double().clone())
+        shares.append(step.took_part.double().clone())
         clips.append([patient.hyperparameter(a, "clip") for a in range(len(patient.agents))])
         return step
 
@@ -52,14 +54,16 @@ def attach(patient: Patient) -> None:
                     float(((x[a].exp() - 1).abs() > clip[a]).double().mean())
                     for x, clip in zip(ratios, clips, strict=True)
                 ]
-                if float(diagnostics["updates"][a]) == len(ratios):
-                    patient.compare(CHECK, "kl", diagnostics["kl"][a], np.mean(kl), WHERE, 1e-2, 1e-4)
-                    patient.compare(
-                        CHECK, "clip_fraction", diagnostics["clip_fraction"][a], np.mean(beyond), WHERE, 1e-3
-                    )
+                took_part = [float(share[a]) for share in shares]
+                for figure, each, tolerance, small in (("kl", kl, 1e-2, 1e-4), ("clip_fraction", beyond, 1e-3, 1e-3)):
+                    mean = np.average(each, weights=took_part)
+                    patient.compare(CHECK, figure, diagnostics[figure][a], mean, WHERE, tolerance, small)
         if estimates and "explained_variance" in diagnostics:
             for a in range(len(patient.agents)):
-                value, target = (x[a].flatten().double() for x in (estimates[-1].value, estimates[-1].target))
+                value, target = (
+                    torch.cat([getattr(one, name)[a].flatten() for one in estimates]).double()
+                    for name in ("value", "target")
+                )
                 explained = 1 - (target - value).var(correction=0) / target.var(correction=0)
                 bias = (value - target).mean() / target.std(correction=0)
                 patient.compare(
@@ -77,6 +81,7 @@ def attach(patient: Patient) -> None:
                 expected = torch.tensor(steps).double().mean(0) * scale
                 patient.compare(CHECK, name, diagnostics[name], expected, WHERE, 1e-3, 1e-3)
         ratios.clear()
+        shares.clear()
         clips.clear()
         estimates.clear()
         return call(unit, diagnostics, *rest, **kwargs)
@@ -110,6 +115,15 @@ def attach(patient: Patient) -> None:
         patient.around(patient.module, "dormant", dormant)
     if patient.has("gradient_step"):
         patient.around(patient.module, "gradient_step", gradient_step)
+
+    def rollout_update(call: Callable[..., Any], *args: Any) -> Any:
+        of_rollout, told = call(*args)
+        scale = patient.kept["reward_scaler"].scale.view(-1, 1, 1)
+        estimates.append(Estimates(*(x.clone() * scale for x in of_rollout)))
+        return of_rollout, told
+
+    if patient.name == "a2c":
+        patient.around(patient.module, "update", rollout_update)
     if patient.has("estimate"):
         patient.around(patient.module, "estimate", estimate)
     patient.around(Unit, "record", record)

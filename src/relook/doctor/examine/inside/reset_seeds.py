@@ -2,6 +2,7 @@
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.population import reset_seed
 from relook.runs.files import read_lines
 
 CHECK = Check(
@@ -30,6 +31,12 @@ def _look(patient: Patient) -> None:
         _once(patient, where)
         return
     patient.ask(CHECK, None not in seeds, "expected an explicit seed for every reset; found resets without", where)
+    for i, env in enumerate(patient.envs._envs):
+        a, n = divmod(i, patient.envs.count)
+        for played in patient.ledger.episodes[env.unwrapped.instance]:
+            expected = reset_seed(patient.agents[a].seed, "train", n, played.episode)
+            said = f"expected the seed {expected} of agent {a}, environment {n}; found {played.seed}"
+            patient.ask(CHECK, played.seed == expected, said, where)
     # What is played again (evaluations, and the start-up check) repeats seeds on purpose: it is left out by instance.
     by_instance = [{p.seed for p in own if p.actions} for own in patient.ledger.episodes]
     learned = _training_instances(patient)

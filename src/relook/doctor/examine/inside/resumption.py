@@ -12,6 +12,7 @@ from relook.errors import RelookError
 from relook.runs import checkpoints, segments
 from relook.runs.checkpoints import CHECKPOINTS
 from relook.runs.segments import REPLAY
+from relook.runs.unit import LOGS
 
 CHECK = Check(
     name="resumption",
@@ -37,9 +38,13 @@ def compare(make: Callable[[], Patient], report: Patient, *, damage: bool) -> No
     """Train without a pause, with pauses, and with pauses and a file that has been damaged since, if that is wanted."""
     where = f"relook/algorithms/{report.name}.py, run.start"
     whole = make()
+    kept: list[dict[str, bytes]] = []
+    whole.afterwards(partial(_remember, whole, kept))
     whole.train()
     for what, pause in (("a pause", lambda _: None), ("a damaged file", _damage))[: 1 + damage]:
         paused = make()
+        written: list[dict[str, bytes]] = []
+        paused.afterwards(partial(_remember, paused, written))
         if pause is not _damage:
             paused.afterwards(partial(_look, paused, report))
         paused.train(pause=pause)
@@ -48,6 +53,9 @@ def compare(make: Callable[[], Patient], report: Patient, *, damage: bool) -> No
         once = pause is _damage or paused.counted == whole.counted
         said = f"expected each iteration to be trained once, whatever the pauses; found {paused.counted}"
         report.ask(CHECK, once, said, WHERE)
+        for name, content in kept[0].items():
+            said = f"expected the same {name} after {what}; found other content"
+            report.ask(CHECK, written[0][name] == content, said, "relook/runs/unit.py")
         one, other = whole.ac.state(), paused.ac.state()
         different = [name for name, x in one.items() if not torch.equal(x, other[name])]
         report.ask(
@@ -66,6 +74,12 @@ def _damage(directory: Path) -> None:
     written[-1].write_bytes(content[:half] + bytes(len(content) - half))
 
 
+def _remember(patient: Patient, written: list[dict[str, bytes]]) -> None:
+    """All that a training writes, but for times and events."""
+    own = {name: patient.directory / name for name in LOGS if name not in ("timing.jsonl", "events.jsonl")}
+    written.append({name: path.read_bytes() for name, path in own.items() if path.exists()})
+
+
 def _look(paused: Patient, report: Patient) -> None:
     """Every checkpoint that is kept has all that it needs."""
     problem = ""
@@ -74,4 +88,7 @@ def _look(paused: Patient, report: Patient) -> None:
             segments.check(paused.directory / REPLAY, segments.recorded(record))
     except RelookError as error:
         problem = str(error)
+    kept = {int(record["iteration"]) for record in checkpoints.records(paused.directory / CHECKPOINTS)}
+    said = f"expected the checkpoint of a milestone, after iteration 1, to be kept; found those of {sorted(kept)}"
+    report.ask(CHECK, paused.iterations < 2 or 1 in kept, said, WHERE)
     report.ask(CHECK, not problem, f"expected all that a kept checkpoint needs; found {problem}", WHERE)

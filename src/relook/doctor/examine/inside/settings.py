@@ -21,6 +21,8 @@ class Setting:
     fault: Fault = ""
     mixed: bool = False
     rescale: bool = True
+    more_steps: int = 0
+    """Steps beyond whole iterations, too few for another one."""
     once: bool = False
     """Whether only the first reset of each environment is seeded."""
     networks: Callable[..., Any] | None = None
@@ -52,7 +54,7 @@ _QUIET = {**_OFF, "iteration": 400, "learning_starts": 400, "capacity": 400, "n_
 _ODD_ON = {
     "envs": 2,
     "horizon": 12,
-    "hidden": (6, 10),
+    "hidden": (6, 10, 10),
     "activation": "relu",
     "initial_log_std": -0.7,
     "discount": 0.9,
@@ -67,7 +69,7 @@ _ODD_OFF = {
     "capacity": 60,
     "batch": 6,
     "n_step": 2,
-    "hidden": (10, 6),
+    "hidden": (10, 6, 6),
     "activation": "tanh",
     "initialisation": "uniform",
     "adam_epsilon": 1e-3,
@@ -75,9 +77,17 @@ _ODD_OFF = {
     "learning_rate": 3e-3,
 }
 
+_BRIEF_ON = {"envs": 2, "horizon": 4, "hidden": (8, 8)}
+_BRIEF_OFF = {**_OFF, "iteration": 8, "update_interval": 4, "update_to_data": 0.25, "n_step": 1}
+
+
+def _brief(values: Values, *, continuous: bool) -> Setting:
+    """More than ten iterations, and not a multiple of ten; some steps are too few for another one."""
+    return Setting(values, continuous, iterations=13, evaluate_episodes=1, more_steps=3)
+
 
 def _still(values: Values, *, continuous: bool, rescale: bool = True) -> Setting:
-    return Setting(values, continuous, still=True, iterations=1, evaluate_episodes=0, rescale=rescale)
+    return Setting(values, continuous, still=True, iterations=1, evaluate_episodes=1, rescale=rescale)
 
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
@@ -98,6 +108,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             continuous=True,
             evaluate_episodes=3,
         ),
+        _brief(_BRIEF_ON, continuous=False),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -130,6 +141,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             continuous=True,
             evaluate_episodes=3,
         ),
+        _brief({**_BRIEF_ON, "minibatch": 8, "value_epochs": 1}, continuous=False),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -164,6 +176,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             evaluate_episodes=3,
             once=True,
         ),
+        _brief({**_BRIEF_ON, "rollouts": 1}, continuous=False),
         _still({**_MANY, "rollouts": 1}, continuous=True),
         _still({**_MANY, "rollouts": 1}, continuous=False),
     ),
@@ -191,6 +204,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             evaluate_episodes=3,
         ),
         Setting({**_NATURAL, "line_search": False}, continuous=False, iterations=2),
+        _brief({**_BRIEF_ON, "minibatch": 8, "value_epochs": 1}, continuous=False),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -242,6 +256,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             continuous=True,
             evaluate_episodes=3,
         ),
+        _brief({**_BRIEF_ON, "minibatch": 8, "epochs": 1}, continuous=False),
         _still(_MANY, continuous=True),
         _still(_MANY, continuous=False),
     ),
@@ -274,6 +289,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             evaluate_episodes=3,
             once=True,
         ),
+        _brief({**_BRIEF_OFF, "target_interval": 8}, continuous=False),
         _still({**_QUIET, "target_interval": 16}, continuous=False),
     ),
     "ddpg": (
@@ -290,6 +306,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             continuous=True,
             evaluate_episodes=3,
         ),
+        _brief({**_BRIEF_OFF, **_RANDOM}, continuous=True),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
     "td3": (
@@ -312,6 +329,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             evaluate_episodes=3,
             once=True,
         ),
+        _brief({**_BRIEF_OFF, **_RANDOM}, continuous=True),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
     "sac": (
@@ -337,6 +355,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             continuous=True,
             evaluate_episodes=3,
         ),
+        _brief({**_BRIEF_OFF, **_RANDOM}, continuous=True),
         _still({**_QUIET, "random_steps": 200}, continuous=True, rescale=False),
     ),
 }

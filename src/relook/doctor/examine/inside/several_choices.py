@@ -68,12 +68,12 @@ def _look(patient: Patient) -> None:
             ("KL of several choices", policy.kl(judged.distribution, away.distribution).view(shape)[..., 0], kl, 1e-4),
             ("the best of several choices", policy.mode(output.float()), best, 0),
         ):
-            patient.compare(CHECK, what, x, y, WHERE, tolerance)
+            patient.compare(CHECK, what, x, y, WHERE, tolerance, part="gradient" if "slopes" in what else "")
         for k, part in enumerate(p):  # even noise draws each option as often as π says, but for rounding
             often = torch.nn.functional.one_hot(drawn[..., k], part.shape[-1]).double()
             share = often.view(agents, STATES, len(noise), -1).mean(2)
             expected = part.view(agents, STATES, len(noise), -1).mean(2)
-            patient.compare(CHECK, "how often options are drawn", share, expected, WHERE, 0.05, 1.0)
+            patient.compare(CHECK, "how often options are drawn", share, expected, WHERE, 0.05, 1.0, part="exploration")
 
 
 def _plainly(output: Tensor, sizes: tuple[int, ...], actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,10 @@ def _rollout(patient: Patient, rollout: Rollout) -> None:
 
 
 def _replay(patient: Patient, replay: Replay) -> None:
+    kept = patient.config.capacity // patient.config.envs
+    patient.compare(
+        CHECK, "steps of each environment that are kept", replay.length, kept, "relook/buffers/replay.py", 0
+    )
     patient.compare(CHECK, "steps stored", replay.steps, len(patient.history), "relook/buffers/replay.py", 0)
     for number in range(max(0, len(patient.history) - replay.length), len(patient.history)):
         moment, at = patient.history[number], number % replay.length

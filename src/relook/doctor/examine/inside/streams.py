@@ -1,6 +1,7 @@
 """Does everything follow from the seed, and from nothing else?"""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
+from relook.population import Agent, Agents, agents_are_independent
 from relook.population.agents import Ahead
 from relook.runs.evaluation import Evaluation
+from relook.runs.unit import Unit
 
 CHECK = Check(
     name="random-streams",
@@ -50,6 +53,12 @@ def attach(patient: Patient) -> None:
             if metric and not evaluates:
                 return call(*args, **kwargs)
             rows = [own.contiguous().numpy().tobytes() for own in noise]
+            if name == "act":
+                each = [own.contiguous().numpy().tobytes() for of_agent in noise for own in of_agent]
+                said = "expected noise of its own for each environment that acts; found some alike"
+                part = "evaluation" if metric else "exploration"
+                alike = len(set(each)) < len(each)
+                patient.ask(CHECK, not alike, said, f"relook/algorithms/{patient.name}.py", part)
             if noise.is_floating_point() and patient.continuous:
                 apart = noise.shape[-1] > 1 and bool((noise[..., 1:] != noise[..., :1]).all())
                 said = f"expected noise of its own for each component of an action in {name}; found some alike"
@@ -70,6 +79,10 @@ def attach(patient: Patient) -> None:
 
     def anything(call: Callable[..., Any], ac: Any, uniform: Tensor) -> Any:
         rows = [own.contiguous().numpy().tobytes() for own in uniform]
+        if patient.continuous:
+            apart = uniform.shape[-1] > 1 and bool((uniform[..., 1:] != uniform[..., :1]).all())
+            said = "expected random numbers of their own for each component of a random action; found some alike"
+            patient.ask(CHECK, apart, said, f"relook/algorithms/{patient.name}.py", part="exploration")
         fresh = len(set(rows)) == len(rows) and not drawn.intersection(rows)
         said = "expected random actions of their own for each agent and step; found some a second time"
         patient.ask(CHECK, fresh, said, f"relook/algorithms/{patient.name}.py")
@@ -81,7 +94,24 @@ def attach(patient: Patient) -> None:
     for name in ("exploration", "explore", "target", "policy_step"):
         if patient.has(name):
             noisy(patient.module, name)
+
+    def once() -> None:
+        again = {key for key, count in Counter(patient.drawn).items() if count > 1}
+        said = f"expected each block of random numbers to be drawn once; found a second time: {sorted(again)[:3]}"
+        evaluated = all("evaluate" in purpose for purpose, _ in again)
+        part = "evaluation" if again and evaluated else ""
+        patient.ask(CHECK, not again, said, f"relook/algorithms/{patient.name}.py", part)
+
+    def check(call: Callable[..., None], unit: Any, rehearse: Callable[[Agents], Tensor]) -> None:
+        one, other = rehearse(patient.agents), rehearse(patient.agents)
+        said = "expected the start-up check to compute the same twice; found other numbers"
+        patient.ask(CHECK, torch.equal(one, other), said, "relook/buffers/rehearsal.py")
+        call(unit, rehearse)
+
+    patient.around(Unit, "check", check, always=True)
     patient.around(Evaluation, "__call__", evaluation)
+    patient.afterwards(once)
+    patient.afterwards(lambda: _independence(patient))
     patient.afterwards(lambda: _ahead(patient))
     if patient.known.networks.stochastic:
         noisy(patient.known.networks, "act")
@@ -107,6 +137,14 @@ def alone(make: Callable[..., Patient], report: Patient, *, part: str = "") -> N
     both = _end(together)
     if not both:
         return
+    shapes: dict[tuple[int, ...], list[Tensor]] = {}
+    for x in together.first.values():
+        if x[0].numel() > 1 and float(x.var()) > 0:
+            shapes.setdefault(tuple(x.shape), []).extend(x)
+    twice = [shape for shape, own in shapes.items() if len({x.numpy().tobytes() for x in own}) < len(own)]
+    report.ask(
+        CHECK, not twice, f"expected networks that start differently; found some of shape {twice}", "relook/networks"
+    )
     same = [name for name, x in together.first.items() if x[0].numel() > 1 and x.any() and torch.equal(x[0], x[1])]
     same = [name for name in same if float(together.first[name].var()) > 0]
     said = f"expected agents that start differently; found {', '.join(same)} alike"
@@ -128,6 +166,21 @@ def _end(patient: Patient) -> dict[str, Tensor]:
 
 def _equal(x: dict[str, Tensor], a: int, y: dict[str, Tensor], b: int) -> bool:
     return all(torch.equal(x[name][a], y[name][b]) for name in x if not name.startswith("normaliser/count"))
+
+
+def _independence(patient: Patient) -> None:
+    """The start-up check knows agents that are independent from such that are not."""
+    strangers = Agents([Agent(a, 5 + a, {}) for a in range(3)])
+
+    def alone(agents: Agents) -> Tensor:
+        return torch.tensor([[float(agent.seed)] for agent in agents])
+
+    def together(agents: Agents) -> Tensor:
+        return alone(agents) + alone(agents).mean()
+
+    found = agents_are_independent(strangers, alone), agents_are_independent(strangers, together)
+    said = f"expected the start-up check to tell independent agents from others; found {found}"
+    patient.ask(CHECK, found == (True, False), said, "relook/population/selfcheck.py", part="record")
 
 
 def _ahead(patient: Patient) -> None:

@@ -131,6 +131,9 @@ def _alone(patient: Patient) -> None:
         [[[4.0, 1.0, 0.0], [1.0, 3.0, 0.5], [0.0, 0.5, 2.0]], [[2.0, 0.0, 0.3], [0.0, 5.0, 1.0], [0.3, 1.0, 3.0]]]
     )
     g = torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.0, 2.0]])
+    half_way = patient.module.conjugate_gradients(lambda v: (matrix @ v.unsqueeze(2)).squeeze(2), g, 1)
+    rest = (g - (matrix @ half_way.x.unsqueeze(2)).squeeze(2)).norm(dim=1) / g.norm(dim=1)
+    patient.compare(CHECK, "the residual that is told", half_way.residual, rest, WHERE, 1e-4, part="record")
     solved = patient.module.conjugate_gradients(lambda v: (matrix @ v.unsqueeze(2)).squeeze(2), g, 3)
     patient.compare(CHECK, "the solution of F x = g", solved.x, torch.linalg.solve(matrix, g), WHERE, 1e-3)
 
@@ -157,7 +160,11 @@ def _alone(patient: Patient) -> None:
 
         theta, whole = torch.zeros(2, 3), torch.ones(2, 3)
         alive, before = torch.tensor([True, True]), torch.zeros(2)
-        patient.module.line_search(theta, whole, judge, before, alive, config, h)
+        found = patient.module.line_search(theta, whole, judge, before, alive, config, h)
+        if searches:
+            failed = {0.0: config.backtracks, ratio: 1, ratio**2: 2, 1.0: 0}[taken]
+            said = "tries that were not good"
+            patient.compare(CHECK, said, found.backtracks, [failed] * 2, WHERE, 1e-6, part="record")
         patient.compare(
             CHECK, "what is taken of a step", theta, torch.full((2, 3), taken if searches else 1.0), WHERE, 1e-5, 1e-3
         )
