@@ -156,6 +156,11 @@ def attach(patient: Patient) -> None:
         if patient.name == "a2c":
             updates = [float(patient.config.rollouts)] * len(patient.agents)
             patient.compare(CHECK, "updates", diagnostics.get("updates", torch.ones(len(updates))), updates, WHERE)
+        if patient.name == "reinforce":
+            samples = [_ended(patient, a) for a in range(len(patient.agents))]
+            patient.compare(
+                CHECK, "steps of episodes that ended", diagnostics["samples"], samples, WHERE, part="buffer"
+            )
         if scaled:
             scale = patient.kept["reward_scaler"].scale
             patient.compare(CHECK, "mean V(s)", diagnostics["value"], scaled[-1] * scale, WHERE, 1e-4, 1e-3)
@@ -229,6 +234,19 @@ def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> No
         middle, half = range_of(patient)
         actions = torch.stack([m.action[a] for m in patient.history if m.iteration == patient.iteration]).double()
         ask("saturation", (((actions - middle) / half).abs() >= 0.99).double().mean(), 1e-3, 0.1)
+
+
+def _ended(patient: Patient, a: int) -> int:
+    """Steps of an agent's episodes that ended in this iteration."""
+    count = 0
+    for n in range(patient.config.envs):
+        length = 0
+        for moment in patient.history:
+            length += 1
+            if moment.told.terminated[a, n] or moment.told.truncated[a, n]:
+                count += length if moment.iteration == patient.iteration else 0
+                length = 0
+    return count
 
 
 def _norm(move: Any, a: int) -> Tensor:

@@ -105,6 +105,8 @@ class Patient:
         """The networks, once they are built."""
         self.envs: Any = None
         """The environments that it learns in."""
+        self.replay: Any = None
+        """Its experience, if it keeps any."""
         self.kept: Mapping[str, Any] = {}
         """What it keeps in its checkpoints beside the networks: optimisers, targets, scalers, a replay."""
         self.first: Mapping[str, Tensor] = {}
@@ -310,6 +312,7 @@ class Patient:
         self.drawn.clear()  # rehearsals draw the same again and again
         call(unit, actor_critic, envs, *args, **kwargs)
         self.ac, self.envs, self.kept, self.learns = actor_critic, envs, kwargs, True  # rehearsals have built others
+        self.replay = args[0] if args else None
         self.first = actor_critic.state()
 
     def _counted(self, call: Callable[..., Iterator[int]], *args: Any, **kwargs: Any) -> Iterator[int]:

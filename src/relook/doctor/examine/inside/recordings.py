@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.examine.inside.ward import Played
 from relook.doctor.findings import Check
+from relook.networks import from_settings
 from relook.runs.evaluation import Evaluation
 from relook.runs.files import read_lines
-from relook.runs.unit import Unit
+from relook.runs.unit import PARAMETERS, Unit
 
 CHECK = Check(
     name="recordings",
@@ -87,6 +89,7 @@ def attach(patient: Patient) -> None:
             return
         values = np.concatenate(training) if training else None
         _training(patient, values)
+        _loaded(patient)
         if patient.evaluate_episodes:
             _evaluations(patient, evaluated)
 
@@ -184,6 +187,18 @@ def _evaluations(patient: Patient, evaluated: list[tuple[Any, Values]]) -> None:
                 ("mean length of an evaluation", row["mean_length"], np.mean(lengths)),
             ):
                 patient.compare(CHECK, what, found, expected, where, 1e-5, 1.0, part="evaluation")
+
+
+def _loaded(patient: Patient) -> None:
+    """Networks that are built and loaded from what was recorded say what those that were trained say."""
+    where, seen = "relook/networks/loading.py", patient.history[-1].told.observation.clone()
+    [networks] = [row for row in read_lines(patient.directory / "events.jsonl") if row["event"] == "networks"]
+    made = from_settings(networks["kind"], patient.envs.spaces, patient.agents, networks["settings"])
+    made.load(load_file(patient.directory / PARAMETERS))
+    for what in ("act_deterministically", "value"):
+        said = f"what loaded networks say ({what})"
+        one, other = getattr(made, what)(seen), getattr(patient.ac, what)(seen)
+        patient.compare(CHECK, said, one, other, where, 1e-5, 1e-2, part="networks")
 
 
 def _same(patient: Patient, kind: str, happened: Mapping[tuple[int, int, int, int], Happened]) -> None:

@@ -88,6 +88,10 @@ def _look(paused: Patient, report: Patient) -> None:
             segments.check(paused.directory / REPLAY, segments.recorded(record))
     except RelookError as error:
         problem = str(error)
+    if paused.replay is not None:
+        expected = paused.iterations * paused.config.steps_each // paused.config.envs
+        said = f"expected a replay of {expected} steps after all pauses; found {paused.replay.steps}"
+        report.ask(CHECK, paused.replay.steps == expected, said, "relook/buffers/replay.py")
     kept = {int(record["iteration"]) for record in checkpoints.records(paused.directory / CHECKPOINTS)}
     said = f"expected the checkpoint of a milestone, after iteration 1, to be kept; found those of {sorted(kept)}"
     report.ask(CHECK, paused.iterations < 2 or 1 in kept, said, WHERE)

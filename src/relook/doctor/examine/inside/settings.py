@@ -54,7 +54,7 @@ _QUIET = {**_OFF, "iteration": 400, "learning_starts": 400, "capacity": 400, "n_
 _ODD_ON = {
     "envs": 2,
     "horizon": 12,
-    "hidden": (6, 10, 10),
+    "hidden": (6, 6, 6),
     "activation": "relu",
     "initial_log_std": -0.7,
     "discount": 0.9,
@@ -69,12 +69,11 @@ _ODD_OFF = {
     "capacity": 60,
     "batch": 6,
     "n_step": 2,
-    "hidden": (10, 6, 6),
+    "hidden": (6, 6, 6),
     "activation": "tanh",
     "initialisation": "uniform",
     "adam_epsilon": 1e-3,
     "discount": 0.9,
-    "learning_rate": 3e-3,
 }
 
 _BRIEF_ON = {"envs": 2, "horizon": 4, "hidden": (8, 8)}
@@ -261,7 +260,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         _still(_MANY, continuous=False),
     ),
     "dqn": (
-        Setting({**_OFF, "target_interval": 16}, continuous=False),
+        Setting({**_OFF, "target_interval": 16}, continuous=False, iterations=4),
         Setting(
             {
                 **_OFF,
@@ -280,6 +279,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             {
                 **_ODD_OFF,
                 "target_interval": 12,
+                "learning_rate": 3e-3,
                 "final_epsilon": 0.3,
                 "exploration": 0.7,
                 "loss": "huber",
@@ -302,6 +302,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
                 "target_rate": 0.2,
                 "anneal_learning_rate": True,
                 "exploration_noise": 0.3,
+                "learning_rate": 0.05,
             },
             continuous=True,
             evaluate_episodes=3,
@@ -324,6 +325,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
                 "anneal_learning_rate": True,
                 "exploration_noise": 0.3,
                 "policy_delay": 3,
+                "learning_rate": 0.05,
             },
             continuous=True,
             evaluate_episodes=3,
@@ -351,7 +353,13 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             rescale=False,
         ),
         Setting(
-            {**_ODD_OFF, "random_steps": 12, "target_rate": 0.2, "anneal_learning_rate": True, "temperature": 0.2},
+            {
+                **_ODD_OFF,
+                "random_steps": 12,
+                "target_rate": 0.2,
+                "anneal_learning_rate": True,
+                "temperature": 0.2,
+            },
             continuous=True,
             evaluate_episodes=3,
         ),

@@ -129,7 +129,7 @@ class Ward(gym.Env[Any, Any]):
                 raise RuntimeError("a fault that the ward was asked for")
             return self._array, float("nan"), False, False, {}
         played.actions.append(np.array(action).copy())
-        played.rewards.append(float(1 + self.np_random.standard_normal() + 0.1 * np.mean(action)))
+        played.rewards.append(float(1 + self.np_random.standard_normal() + 0.1 * float(np.mean(action))))
         given, vector = self._look()
         self._ledger.note(played, vector)
         if len(played.actions) == self._length:
