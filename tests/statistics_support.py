@@ -46,15 +46,17 @@ def _inside(box: Bbox, whole: Bbox) -> bool:
 
 
 def _hidden(figure: Figure, said: str, box: Bbox) -> bool:
-    """Tick labels outside of their axis' limits are never drawn."""
+    """Tick labels outside of their axis' limits are never drawn, and those of axes that are off neither."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
                 for label in (tick.label1, tick.label2):
                     if label.get_text() == said and label.get_window_extent().bounds == box.bounds:
+                        if not axes.axison:
+                            return True
                         place = tick.get_loc()
-                        room = 1e-9 * max(abs(low), abs(high), 1)
+                        room = 0.0 if axis.get_scale() == "log" else 1e-9 * max(abs(low), abs(high), 1)
                         return bool(place < low - room or place > high + room)
     return False
 

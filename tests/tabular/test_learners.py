@@ -148,9 +148,11 @@ def test_dyna_q_learns_again_from_what_it_remembers() -> None:
     np.testing.assert_allclose(own.q, np.array([[0, 0.9], [0, 1.0], [0, 0]]), atol=1e-8)
     more = DynaQ(np.zeros((3, 2)), settings(planning_steps=50, bonus=0.1))
     more.learn(step(0, 1, 0.0, 2, terminated=True), RNG(0))
+    assert more.known == [(0, 0), (0, 1)], "what was never tried too"
     for _ in range(4):
         more.learn(step(1, 1, 0.0, 2, terminated=True), RNG(0))
     assert more.q[0, 1] == pytest.approx(0.1 * 2, abs=0.02), "κ √τ, four steps later"
+    assert more.q[0, 0] > more.q[0, 1], "never tried, and back to where it is best to be"
 
 
 def test_prioritised_sweeping_goes_back_from_what_changed() -> None:
@@ -260,4 +262,5 @@ def test_predictions_of_one_episode() -> None:
     g1 = 2 + 0.9 * (0.3 * before[0] + 0.7 * g2)
     g0 = 1 + 0.9 * (0.3 * before[1] + 0.7 * g1)
     found = after(lambda_return, 0.7)
-    np.testing.assert_allclose(found[:2], [0.5 + 0.5 * (g0 - 0.5) + 0.5 * (g2 - 0.5), -1 + 0.5 * (g1 + 1)])
+    first = 0.5 + 0.5 * (g0 - 0.5)
+    np.testing.assert_allclose(found[:2], [first + 0.5 * (g2 - first), -1 + 0.5 * (g1 + 1)])

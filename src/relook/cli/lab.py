@@ -40,12 +40,14 @@ class Form:
 
 def run(arguments: Sequence[str]) -> None:
     from relook.labs import LABS, find
+    from relook.population import single_threaded
 
     form = parse(Form, "lab", arguments)
     if form.all == (form.name is not None):
         raise WrongRequest("expected the name of a lab, or --all; relook labs lists the names")
     if form.all and form.out is not None:
         raise WrongRequest("expected --out with one lab; found it with --all, where each has a picture of its own")
+    single_threaded()  # two threads on small arrays wait for each other
     console = Console(highlight=False, width=min(Console().width, 100))
     if form.name == "symbols":
         from relook.labs.symbols import print_symbols
@@ -73,7 +75,7 @@ def _one(console: Console, lab: "Lab[Any]", form: Form) -> bool:
     holds = all(claim.holds for claim in claims)
     if form.check:
         mark = "[green]holds[/]" if holds else "[red]does not hold[/]"
-        console.print(f"{lab.name:<22}{mark}  {len(claims)} claims  {seconds:5.1f} s")
+        console.print(f"{lab.name:<24}{mark}  {len(claims)} claims  {seconds:5.1f} s")
     for claim in claims:
         if not form.check or not claim.holds:
             _print(console, claim)

@@ -16,5 +16,5 @@ def run(arguments: Sequence[str]) -> None:
 
     parse(Form, "labs", arguments)
     for number, name in enumerate(LABS, 1):
-        print(f"{number:>3}  {name:<22}{find(name).title}")
+        print(f"{number:>3}  {name:<24}{find(name).title}")
     print("\nrelook lab NAME asks, runs and shows one; relook lab symbols prints every symbol with its value.")

@@ -1,7 +1,8 @@
 """Dyna-Q: Q-learning from every step, and again from steps that it remembers.
 
 Sutton 1990; Sutton & Barto 2018, section 8.2. The model remembers what last followed each (s, a). With a bonus κ it is
-Dyna-Q+ (section 8.3): a remembered step is worth κ √τ more, where τ is how many steps ago it was made.
+Dyna-Q+ (section 8.3): a remembered step is worth κ √τ more, where τ is how many steps ago it was made; and what was
+never tried in a state that was visited is remembered as leading back to it, for nothing.
 """
 
 from collections.abc import Callable
@@ -32,20 +33,21 @@ class DynaQ(ActionValues):
     def __init__(self, action_value: Array, h: SimpleNamespace) -> None:
         super().__init__(action_value, h)
         self.model = np.zeros((*action_value.shape, 3))
-        """Of each (s, a): the reward, the next state, or -1 for an end, and when it was made; 0 for never."""
-        self.tried: list[int] = []
+        """Of each (s, a): the reward, the next state, or -1 for an end, and the number of the step; 0 for never."""
+        self.known: list[tuple[int, int]] = []
+        """What planning chooses from, in the order in which it was met."""
         self.steps = 0
 
     def learn(self, step: Step, rng: np.random.Generator) -> float:
         self.steps += 1
-        place = step.state * self.q.shape[1] + step.action
-        if not self.model[step.state, step.action, 2]:
-            self.tried.append(place)
+        for action in range(self.q.shape[1]) if self.h.bonus else (step.action,):
+            if (step.state, action) not in self.known:
+                self.known.append((step.state, action))
+                self.model[step.state, action] = 0, step.state, 0
         self.model[step.state, step.action] = step.reward, -1 if step.terminated else step.next_state, self.steps
         error = self._learn(step.state, step.action, 0.0)
         for _ in range(int(self.h.planning_steps)):
-            state, action = divmod(self.tried[int(rng.integers(len(self.tried)))], self.q.shape[1])
-            self._learn(state, action, self.h.bonus)
+            self._learn(*self.known[int(rng.integers(len(self.known)))], self.h.bonus)
         return error
 
     def _learn(self, state: int, action: int, bonus: float) -> float:
@@ -55,10 +57,11 @@ class DynaQ(ActionValues):
         return self.towards(state, action, float(reward + more + self.h.discount * best))
 
     def memory(self) -> dict[str, Array]:
-        return {"model": self.model, "tried": np.array(self.tried, dtype=float), "steps": np.array([float(self.steps)])}
+        known = np.array(self.known, dtype=float).reshape(-1, 2)
+        return {"model": self.model, "known": known, "steps": np.array([float(self.steps)])}
 
     def remember(self, memory: dict[str, Array]) -> None:
-        self.model, self.tried = memory["model"], memory["tried"].astype(int).tolist()
+        self.model, self.known = memory["model"], [(int(s), int(a)) for s, a in memory["known"]]
         self.steps = int(memory["steps"][0])
 
 

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relook.tabular.mdp import MDP, Array
+
+Ends = NDArray[np.bool_]
+"""Which states end an episode [S]."""
 
 
 class Episode(NamedTuple):
@@ -30,7 +34,7 @@ def play(mdp: MDP, policy: Array, rng: np.random.Generator, longest: int = 10_00
     return Episode(states, rewards)
 
 
-def monte_carlo(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Array) -> None:
+def monte_carlo(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Ends) -> None:
     """V(s_t) ← V(s_t) + α [G_t - V(s_t)] at every visit (Eq. 6.1)."""
     ret = 0.0 if terminal[episode.states[-1]] else float(value[episode.states[-1]])
     for state, reward in zip(reversed(episode.states[:-1]), reversed(episode.rewards), strict=True):
@@ -38,12 +42,12 @@ def monte_carlo(value: Array, episode: Episode, alpha: float, gamma: float, term
         value[state] += alpha * (ret - value[state])
 
 
-def td(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Array) -> None:
+def td(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Ends) -> None:
     """TD(0): V(s_t) ← V(s_t) + α [r_{t+1} + γ V(s_{t+1}) - V(s_t)] (Eq. 6.2)."""
     n_step_td(value, episode, alpha, gamma, terminal, n=1)
 
 
-def n_step_td(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Array, n: int) -> None:
+def n_step_td(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Ends, n: int) -> None:
     """V(s_t) ← V(s_t) + α [r_{t+1} + … + γⁿ⁻¹ r_{t+n} + γⁿ V(s_{t+n}) - V(s_t)] (Eq. 7.2), step by step."""
     states, rewards, length = episode.states, episode.rewards, len(episode.rewards)
     for t in range(length):
@@ -54,7 +58,7 @@ def n_step_td(value: Array, episode: Episode, alpha: float, gamma: float, termin
         value[states[t]] += alpha * (ret - value[states[t]])
 
 
-def td_lambda(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Array, lam: float) -> None:
+def td_lambda(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Ends, lam: float) -> None:
     """TD(λ) with accumulating traces (section 12.2): e ← γ λ e + 1 at s_t;  V ← V + α δ e."""
     trace = np.zeros_like(value)
     for state, reward, following in zip(episode.states[:-1], episode.rewards, episode.states[1:], strict=True):
@@ -64,13 +68,17 @@ def td_lambda(value: Array, episode: Episode, alpha: float, gamma: float, termin
         value += alpha * (reward + gamma * ahead - value[state]) * trace
 
 
-def lambda_return(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Array, lam: float) -> None:
-    """The off-line λ-return algorithm (Eq. 12.2 and 12.4): all of an episode at its end, with V as it was before it."""
-    before = value.copy()
-    ret = 0.0 if terminal[episode.states[-1]] else float(before[episode.states[-1]])
-    for t in reversed(range(len(episode.rewards))):
+def lambda_return(value: Array, episode: Episode, alpha: float, gamma: float, terminal: Ends, lam: float) -> None:
+    """The off-line λ-return algorithm (Eq. 12.3 and 12.4): at the end of an episode, all of its steps in their order.
+
+    The returns are made of V as it was before the episode; each error is that of V as it has become by then.
+    """
+    before, length = value.copy(), len(episode.rewards)
+    returns, ret = np.zeros(length), 0.0 if terminal[episode.states[-1]] else float(value[episode.states[-1]])
+    for t in reversed(range(length)):
         following = episode.states[t + 1]
         ahead = 0.0 if terminal[following] else before[following]
-        last = t == len(episode.rewards) - 1
-        ret = episode.rewards[t] + gamma * (ret if last else (1 - lam) * ahead + lam * ret)
-        value[episode.states[t]] += alpha * (ret - before[episode.states[t]])
+        ret = episode.rewards[t] + gamma * (ret if t == length - 1 else (1 - lam) * ahead + lam * ret)
+        returns[t] = ret
+    for state, target in zip(episode.states[:-1], returns, strict=True):
+        value[state] += alpha * (target - value[state])
