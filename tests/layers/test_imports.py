@@ -20,13 +20,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "buffers": ("errors", "formulas", "population", "envs"),
     "runs": ("errors", "importing", "formulas", "population", "envs", "networks", "buffers"),
     "algorithms": LOWER,
+    "tabular": ("errors", "formulas", "population", "envs", "networks", "runs"),
+    "labs": (*LOWER, "algorithms", "statistics", "tabular"),
     "statistics": ("errors", "runs"),
     "exports": ("errors", "runs"),
     "workers": ("errors", "envs", "runs"),
     "training": (*LOWER, "algorithms", "workers"),
     "doctor": (*LOWER, "algorithms", "workers", "training"),
     "experiments": (*LOWER, "algorithms", "statistics", "workers", "training"),
-    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training", "experiments", "doctor"),
+    "cli": (*LOWER, "algorithms", "statistics", "exports", "workers", "training", "experiments", "doctor", "labs"),
     "__init__": ("runs", "algorithms", "training"),
 }
 """What a room may import besides itself and libraries."""

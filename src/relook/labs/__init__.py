@@ -36,10 +36,12 @@ LABS = (
     "overestimation",
     "deadly_triad",
     "target_network",
+    "model_errors",
     "partial_observability",
     "time_limits",
     "exploration",
     "self_play",
+    "variants",
 )
 """Their names, which are those of their folders."""
 

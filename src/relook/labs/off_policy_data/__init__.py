@@ -250,6 +250,7 @@ LAB = Lab(
     wrong=lambda: compute(latest=True),
     notes=(
         "- don't use old data, weaker on sample efficiency",
+        "- trades stability for sample efficiency",
         "- Bellman's equation for optimality (Q-function) can be trained to satisfy using any environment iteraction "
         "data, as long as there is enough experience from high-reward areas in environment)",
         "- sample efficient if it can get the most out of every sample. Humans are very sample efficient. mcst0 is "
@@ -260,5 +261,9 @@ LAB = Lab(
         "relook lab importance_sampling",
         "Sutton & Barto 2018, section 8.2, example 8.1",
         "Lin 1992, Self-Improving Reactive Agents Based On Reinforcement Learning, Planning and Teaching",
+    ),
+    erratum=(
+        "The notes say that on-policy learning trades stability for sample efficiency. It is the other way round: it "
+        "gives up sample efficiency, and gets stability for it."
     ),
 )
