@@ -167,9 +167,9 @@ def notes_page() -> str:
     lines = [
         "# The founding notes, line by line",
         "",
-        "relook was made from a learner's notes on Spinning Up. Each line stands here with what in relook answers it:",
-        "a lab, an algorithm, a command or a page. Made by `python docs/generate.py` from `answers.toml` and from what",
-        "the labs say of themselves.",
+        "A learner's notes on Spinning Up became relook. Each line stands here with what in relook answers it: a lab,",
+        "an algorithm, a command or a page. Made by `python docs/generate.py` from `answers.toml` and from what the",
+        "labs say of themselves.",
         "",
         "| the notes | in relook |",
         "|---|---|",
