@@ -19,6 +19,7 @@ LABS = (
     "trajectories",
     "horizons",
     "bellman",
+    "exact_values",
     "shaping",
     "paths",
     "cliff",

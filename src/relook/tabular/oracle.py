@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relook.networks.tables import sizes
+from relook.networks.tables import Tables, sizes
 from relook.tabular.dynamic_programming import evaluate, optimal
 from relook.tabular.mdp import MDP, Array
 
@@ -35,18 +35,23 @@ def every_state(space: Any) -> Tensor:
     return torch.from_numpy(np.concatenate([np.eye(n)[numbers[:, i]] for i, n in enumerate(parts)], -1)).float()[None]
 
 
-def beside(networks: Any, mdp: MDP, space: Any, gamma: float) -> Beside:
-    """`networks` of one agent that was trained with the discount γ where this MDP and these observations are so."""
-    seen = every_state(space)
+def beside(
+    networks: Any, mdp: MDP, space: Any, gamma: float, scale: float = 1.0, *, agent: int = 0, agents: int = 1
+) -> Beside:
+    """`networks` of so many agents that were trained with the discount γ where this MDP and these observations are so.
+
+    `scale` is what rewards were divided by before learning, the last `reward_scale` of the agent's metrics.
+    """
+    seen = every_state(space).expand(agents, -1, -1)
     states = seen.shape[1]
-    policy = _policy(networks, seen, mdp.choices)
+    policy = _policy(networks, seen, mdp.choices)[agent]
     whole = np.full((mdp.size, mdp.choices), 1 / mdp.choices)  # what is done at an end makes no difference
     whole[:states] = policy
     value, q = optimal(mdp, gamma)
-    learned = networks.q(seen)[0].double().numpy() if hasattr(networks, "q") else None
+    learned = networks.q(seen)[agent].double().numpy() if hasattr(networks, "q") else None
     return Beside(
         policy,
-        networks.value(seen)[0].double().numpy(),
+        scale * networks.value(seen)[agent].double().numpy(),
         evaluate(mdp, whole, gamma)[:states],
         value[:states],
         learned,
@@ -55,14 +60,13 @@ def beside(networks: Any, mdp: MDP, space: Any, gamma: float) -> Beside:
 
 
 def _policy(networks: Any, seen: Tensor, actions: int) -> Array:
-    """π(a|s) [S, A]."""
-    if hasattr(networks, "policy") and isinstance(networks.policy, np.ndarray):
-        table: Array = networks.policy[0]
-        return table
+    """π(a|s) [agents, S, A]."""
+    if isinstance(networks, Tables):
+        return networks.policy
     if networks.stochastic:
-        every = [torch.full((1, seen.shape[1], 1), a) for a in range(actions)]
+        every = [torch.full((*seen.shape[:2], 1), a) for a in range(actions)]
         with torch.no_grad():
-            chances = [networks.evaluate(seen, action).log_prob.exp()[0].double().numpy() for action in every]
+            chances = [networks.evaluate(seen, action).log_prob.exp().double().numpy() for action in every]
         return np.stack(chances, -1)
-    best: Array = np.eye(actions)[networks.act_deterministically(seen)[0, :, 0].numpy()]
+    best: Array = np.eye(actions)[networks.act_deterministically(seen)[..., 0].numpy()]
     return best
