@@ -74,7 +74,7 @@ def test_a_deep_network_of_q_learns_the_optimal_values(tmp_path: Path) -> None:
 
 
 def test_a_value_function_learns_the_values_of_its_policy(tmp_path: Path) -> None:
-    run = train(tmp_path / "run", "ppo", 12_288, discount=GAMMA, hidden=(32,))
+    run = train(tmp_path / "run", "ppo", 20_480, discount=GAMMA, hidden=(32,))
     for agent in range(2):
         found = learned(run, agent)
         assert found.policy.sum(1) == pytest.approx(1.0)

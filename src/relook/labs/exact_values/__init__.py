@@ -155,8 +155,8 @@ LAB = Lab(
     title="Learned values beside exact ones",
     question=(
         "FrozenLake-v1 has sixteen states and slippery ice. Its transitions are known, so that V*, Q* and the value "
-        "V^π of any policy are solutions of linear equations. Q-learning with a table, DQN and PPO know none of this: they "
-        "walk. How near do their values come to the exact ones?"
+        "V^π of any policy are solutions of linear equations. Q-learning with a table, DQN and PPO know none of this: "
+        "they walk. How near do their values come to the exact ones?"
     ),
     prompt="PPO's V(s): which exact value should it be compared with?",
     choices=("V*, that of the best policy", "V^π, that of its own policy", "either, they are the same in the end"),
