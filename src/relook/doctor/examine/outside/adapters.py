@@ -80,7 +80,7 @@ def ours(name: str) -> Train:
 def sb3(name: str) -> Train:
     """The training function of one of Stable-Baselines3's classes. Raises `WrongRequest` if it is not installed."""
     try:
-        import stable_baselines3
+        import stable_baselines3.common.noise
     except ImportError as error:
         raise WrongRequest(
             "expected Stable-Baselines3 to be installed; it is not: pip install stable-baselines3, in an environment "
@@ -118,7 +118,11 @@ def sb3(name: str) -> Train:
                 return float(torch.cat(self._model.critic(seen, action), 1).min())
 
     def train(env: gym.Env[Any, Any], steps: int, seed: int) -> Model:
-        model = kind("MlpPolicy", env, seed=seed, verbose=0, device="cpu", **small)
+        own = dict(small)
+        if name in ("TD3", "DDPG"):  # which have no noise unless they are given some
+            size = int(np.prod(env.action_space.shape or ()))
+            own["action_noise"] = stable_baselines3.common.noise.NormalActionNoise(np.zeros(size), np.full(size, 0.3))
+        model = kind("MlpPolicy", env, seed=seed, verbose=0, device="cpu", **own)
         return Model(model.learn(steps))
 
     return train
