@@ -594,16 +594,6 @@ BUGS = (
         environment="CartPole-v1",
     ),
     Bug(
-        "y58",
-        "the slope of log p by the mean is z, not z / σ",
-        "ppo",
-        "gradient",
-        "formulas/distributions.py",
-        "return z * precision * weight, ",
-        "return z * weight, ",
-        environment="Pendulum-v1",
-    ),
-    Bug(
         "y59",
         "the log density divides by σ² where it should divide by σ",
         "ppo",

@@ -357,6 +357,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
                 **_ODD_OFF,
                 "random_steps": 12,
                 "target_rate": 0.2,
+                "learning_rate": 3e-3,
                 "anneal_learning_rate": True,
                 "temperature": 0.2,
             },
