@@ -1,6 +1,7 @@
 """The bug zoo: mistakes that people make, as small patches of our own source, to measure who notices them."""
 
 from relook.doctor.zoo import (
+    algorithms_5,
     off_policy,
     off_policy_2,
     off_policy_3,
@@ -10,15 +11,14 @@ from relook.doctor.zoo import (
     on_policy_3,
     on_policy_4,
     parts,
+    rest_5,
     runs,
-    unseen_algorithms,
-    unseen_rest,
     world,
     world_3,
 )
 from relook.doctor.zoo.bug import SOURCE, Bug
 
-UNSEEN: tuple[Bug, ...] = (*unseen_algorithms.BUGS, *unseen_rest.BUGS)
+UNSEEN: tuple[Bug, ...] = ()
 """Written after the checks of `relook.doctor.examine` were frozen, by authors who had not seen them: what the checks
 say of these is what they may say of bugs to come. A lot counts as unseen until a check learns from it; LOG.md has what
 each lot showed first.
@@ -37,6 +37,8 @@ BUGS: tuple[Bug, ...] = (
     *off_policy_4.BUGS,
     *parts.BUGS,
     *runs.BUGS,
+    *algorithms_5.BUGS,
+    *rest_5.BUGS,
     *UNSEEN,
 )
 

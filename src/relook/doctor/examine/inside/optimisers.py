@@ -50,8 +50,8 @@ Memory = dict[str, Tensor]
 def _judge(patient: Patient, memory: dict[int, Memory], move: Move) -> None:
     theta = move.before.double()
     new = {"first": torch.zeros_like(theta), "second": torch.zeros_like(theta), "count": torch.zeros(theta.shape[:2])}
-    before, moved = memory.get(id(move.optimiser), new), move.after.double() - theta
-    meant, memory[id(move.optimiser)] = _meant(patient, before, move, _left_by_clipping(patient, move))
+    before, moved = memory.get(id(move.optimiser.parameters), new), move.after.double() - theta
+    meant, memory[id(move.optimiser.parameters)] = _meant(patient, before, move, _left_by_clipping(patient, move))
     scale = float(meant.abs().max())
     error = _apart(moved, meant)
     right = error <= 2e-3 * scale + 1e-7

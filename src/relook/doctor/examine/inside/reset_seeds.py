@@ -31,6 +31,8 @@ def _look(patient: Patient) -> None:
         _once(patient, where)
         return
     patient.ask(CHECK, None not in seeds, "expected an explicit seed for every reset; found resets without", where)
+    many = {reset_seed(11, "train", n, e) for n in range(4) for e in range(100)}
+    patient.ask(CHECK, len(many) == 400, f"expected 400 episodes with seeds of their own; found {len(many)}", where)
     for i, env in enumerate(patient.envs._envs):
         a, n = divmod(i, patient.envs.count)
         for played in patient.ledger.episodes[env.unwrapped.instance]:

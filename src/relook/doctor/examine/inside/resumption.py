@@ -41,16 +41,20 @@ def compare(make: Callable[[], Patient], report: Patient, *, damage: bool) -> No
     kept: list[dict[str, bytes]] = []
     whole.afterwards(partial(_remember, whole, kept))
     whole.train()
-    for what, pause in (("a pause", lambda _: None), ("a damaged file", _damage))[: 1 + damage]:
+    for what, pause in _TRIED[: 1 + 2 * damage]:
         paused = make()
         written: list[dict[str, bytes]] = []
         paused.afterwards(partial(_remember, paused, written))
-        if pause is not _damage:
+        if pause is _wait:
             paused.afterwards(partial(_look, paused, report))
         paused.train(pause=pause)
-        if whole.ac is None or paused.ac is None or whole.findings or paused.findings:
+        if whole.ac is None or whole.findings:
             return
-        once = pause is _damage or paused.counted == whole.counted
+        if paused.ac is None or paused.findings:
+            problem = paused.findings[0].evidence if paused.findings else "no networks"
+            report.ask(CHECK, False, f"expected to go on after {what}; found: {problem}", WHERE)
+            return
+        once = pause is not _wait or paused.counted == whole.counted
         said = f"expected each iteration to be trained once, whatever the pauses; found {paused.counted}"
         report.ask(CHECK, once, said, WHERE)
         for name, content in kept[0].items():
@@ -62,7 +66,7 @@ def compare(make: Callable[[], Patient], report: Patient, *, damage: bool) -> No
             CHECK,
             not different,
             f"expected the same parameters after {what}; found other ones: {', '.join(different)}",
-            where if pause is not _damage else WHERE,
+            where if pause is _wait else WHERE,
         )
 
 
@@ -78,6 +82,21 @@ def _remember(patient: Patient, written: list[dict[str, bytes]]) -> None:
     """All that a training writes, but for times and events."""
     own = {name: patient.directory / name for name in LOGS if name not in ("timing.jsonl", "events.jsonl")}
     written.append({name: path.read_bytes() for name, path in own.items() if path.exists()})
+
+
+def _damage_checkpoint(directory: Path) -> None:
+    """Change one byte of the newest checkpoint."""
+    newest = max((directory / CHECKPOINTS).rglob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 255
+    newest.write_bytes(bytes(content))
+
+
+def _wait(directory: Path) -> None:
+    """Nothing happens."""
+
+
+_TRIED = (("a pause", _wait), ("a damaged file", _damage), ("a damaged checkpoint", _damage_checkpoint))
 
 
 def _look(paused: Patient, report: Patient) -> None:

@@ -41,6 +41,7 @@ RATES = {
 def attach(patient: Patient) -> None:
     place = f"relook/algorithms/{patient.name}.py"
     made: list[list[int]] = []
+    fits: list[list[int]] = []
 
     stops = patient.hyperparameter(0, "target_kl") < float("inf") if patient.name == "ppo" else False
     stopped: set[int] = set()
@@ -49,6 +50,7 @@ def attach(patient: Patient) -> None:
     def record(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         _rates(patient, place)
         made.append(_policy_steps(patient))
+        fits.append(_fits(patient))
         ended.append(set(stopped))
         stopped.clear()
         return call(*args, **kwargs)
@@ -69,6 +71,12 @@ def attach(patient: Patient) -> None:
         count = len(made)
         said = f"expected {patient.iterations} iterations, as many as fit into {patient.steps} steps; found {count}"
         patient.ask(CHECK, count == patient.iterations, said, "relook/runs/unit.py, Unit.iterations")
+        for i, found in enumerate(fits if hasattr(patient.config, "value_epochs") else []):
+            each = _fits_due(patient)
+            learns = [n > 0 for n in _ends(patient, i)] if patient.name == "reinforce" else [True] * len(found)
+            due = [each * (some and getattr(patient.config, "baseline", "value") == "value") for some in learns]
+            said = f"expected {due} steps of the value function alone in iteration {i}; found {found}"
+            patient.ask(CHECK, found == due, said, place, part="value loss")
         for i, (found, expected) in enumerate(zip(made, _expected(patient), strict=False)):
             alike = set(found) == {expected}
             if patient.name == "reinforce":  # which has nothing to learn from where no episode ended
@@ -101,6 +109,11 @@ def attach(patient: Patient) -> None:
             )
             if over:
                 stopped.add(a)
+        for group, active in patient.moves[-1].asked["active"].items():
+            whole = group == "value" and patient.config.kl_stops == "policy"
+            right = torch.equal(active, patient.agents.alive if whole else step.moved)
+            said = f"expected a step of {group} by those who go on; found {active.tolist()}"
+            patient.ask(CHECK, right, said, place, part="value loss" if group == "value" else "policy loss")
         return step
 
     def exploration(call: Callable[..., Any], net: Any, noise: Tensor, epsilon: Tensor) -> Any:
@@ -180,6 +193,19 @@ def _policy_steps(patient: Patient) -> list[int]:
         active for move in patient.moves for group, active in move.asked["active"].items() if group in ("policy", "q")
     ]
     return [sum(bool(active[a]) for active in acting) for a in range(len(patient.agents))]
+
+
+def _fits(patient: Patient) -> list[int]:
+    """Steps that each agent made in this iteration with its value function alone."""
+    alone = [move.asked["active"]["value"] for move in patient.moves if set(move.rates) == {"value"}]
+    return [sum(bool(active[a]) for active in alone) for a in range(len(patient.agents))]
+
+
+def _fits_due(patient: Patient) -> int:
+    """How many there should be: one for each minibatch of each epoch, or for all whole episodes at once."""
+    config = patient.config
+    parts = 1 if patient.name == "reinforce" else -(-config.envs * config.horizon // config.minibatch)
+    return int(config.value_epochs * parts)
 
 
 def _ends(patient: Patient, iteration: int) -> list[int]:

@@ -77,7 +77,7 @@ _ODD_OFF = {
 }
 
 _BRIEF_ON = {"envs": 2, "horizon": 4, "hidden": (8, 8)}
-_BRIEF_OFF = {**_OFF, "iteration": 8, "update_interval": 4, "update_to_data": 0.25, "n_step": 1}
+_BRIEF_OFF = {**_OFF, "hidden": (256, 256), "iteration": 8, "update_interval": 4, "update_to_data": 0.25, "n_step": 1}
 
 
 def _brief(values: Values, *, continuous: bool) -> Setting:
