@@ -60,12 +60,12 @@ def test_optimal_values_of_toy_text_are_the_known_ones(
 @pytest.mark.parametrize(
     ("name", "arguments", "episodes"),
     [
-        ("FrozenLake-v1", {}, 4_000),
-        ("CliffWalking-v1", {}, 400),
-        ("Taxi-v4", {}, 400),
-        ("Blackjack-v1", {}, 8_000),
-        ("Blackjack-v1", {"sab": False}, 8_000),
-        ("Blackjack-v1", {"sab": False, "natural": True}, 8_000),
+        ("FrozenLake-v1", {}, 2_000),
+        ("CliffWalking-v1", {}, 200),
+        ("Taxi-v4", {}, 200),
+        ("Blackjack-v1", {}, 3_000),
+        ("Blackjack-v1", {"sab": False}, 3_000),
+        ("Blackjack-v1", {"sab": False, "natural": True}, 3_000),
     ],
 )
 def test_an_environment_and_its_mdp_give_the_same_returns(name: str, arguments: dict[str, Any], episodes: int) -> None:
