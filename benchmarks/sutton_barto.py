@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -695,7 +695,7 @@ def example_6_2() -> Made:
 
     def curves(learn: Callable[..., None], rates: tuple[float, ...]) -> dict[float, Array]:
         return {
-            alpha: errors(walks, mdp, 0.5, lambda v, e, alpha=alpha: learn(v, e, alpha, 1.0, mdp.terminal))  # type: ignore[misc]
+            alpha: errors(walks, mdp, 0.5, partial(learn, alpha=alpha, gamma=1.0, terminal=mdp.terminal))
             for alpha in rates
         }
 

@@ -78,6 +78,31 @@ class Algorithm:
         return getattr(self._module, self.name)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Tabular(Algorithm):
+    """One on tables: its file says what is learned from a step; the rest all of them share."""
+
+    room: str = "relook.tabular"
+
+    @property
+    def _shared(self) -> Any:
+        return import_module(f"{self.room}.training")
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What all of them log."""
+        return self._shared.METRICS  # type: ignore[no-any-return]  # a module that is imported by its name
+
+    @property
+    def build(self) -> Callable[..., Any]:
+        """Makes the tables."""
+        return self._shared.build  # type: ignore[no-any-return]  # as above
+
+    def check_task(self, spaces: Spaces, time_limit: int | None) -> None:
+        """Raise `WrongRequest` for anything but finitely many states and one choice among actions."""
+        self._shared.check_task(spaces, time_limit)
+
+
 ALGORITHMS = {
     algorithm.name: algorithm
     for algorithm in (
@@ -98,18 +123,16 @@ ALGORITHMS = {
 TABULAR = {
     algorithm.name: algorithm
     for algorithm in (
-        Algorithm("monte_carlo", "Monte Carlo control: whole episodes", "relook.tabular"),
-        Algorithm("sarsa", "SARSA: the next action is the one that is done", "relook.tabular"),
-        Algorithm("expected_sarsa", "Expected SARSA: the mean over next actions", "relook.tabular"),
-        Algorithm("n_step_sarsa", "n-step SARSA: between SARSA and Monte Carlo", "relook.tabular"),
-        Algorithm("sarsa_lambda", "SARSA(λ): errors go back along a trace", "relook.tabular"),
-        Algorithm("q_learning", "Q-learning: the best next action, whatever is done", "relook.tabular"),
-        Algorithm(
-            "double_q_learning", "Double Q-learning: two tables, one judges the other's choice", "relook.tabular"
-        ),
-        Algorithm("dyna_q", "Dyna-Q: Q-learning, and again from remembered steps", "relook.tabular"),
-        Algorithm("prioritised_sweeping", "Prioritised sweeping: the largest errors first", "relook.tabular"),
-        Algorithm("tabular_reinforce", "REINFORCE with a baseline, a softmax in each state", "relook.tabular"),
+        Tabular("monte_carlo", "Monte Carlo control: whole episodes"),
+        Tabular("sarsa", "SARSA: the next action is the one that is done"),
+        Tabular("expected_sarsa", "Expected SARSA: the mean over next actions"),
+        Tabular("n_step_sarsa", "n-step SARSA: between SARSA and Monte Carlo"),
+        Tabular("sarsa_lambda", "SARSA(λ): errors go back along a trace"),
+        Tabular("q_learning", "Q-learning: the best next action, whatever is done"),
+        Tabular("double_q_learning", "Double Q-learning: two tables, one judges the other's choice"),
+        Tabular("dyna_q", "Dyna-Q: Q-learning, and again from remembered steps"),
+        Tabular("prioritised_sweeping", "Prioritised sweeping: the largest errors first"),
+        Tabular("tabular_reinforce", "REINFORCE with a baseline, a softmax in each state"),
     )
 }
 """Classical algorithms on tables, for environments of finitely many states and one discrete choice."""

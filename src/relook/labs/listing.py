@@ -83,10 +83,3 @@ def values(mdp: MDP, policy: Array, length: int) -> tuple[NDArray[np.float64], N
     for t in reversed(range(length)):
         value[t] = r + p @ value[t + 1]
     return value, np.array([mdp.mean_reward + mdp.transition @ v for v in value[1:]])
-
-
-def softmax(theta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Along the last axis."""
-    e = np.exp(theta - theta.max(-1, keepdims=True))
-    policy: NDArray[np.float64] = e / e.sum(-1, keepdims=True)
-    return policy

@@ -12,9 +12,7 @@ from relook.networks.tables import Tables
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "DoubleQLearning", "build", "check_task", "double_q_learning"]
+from relook.tabular.training import TableConfig, train
 
 Config = TableConfig
 
@@ -38,9 +36,6 @@ class DoubleQLearning(ActionValues):
 
     def memory(self) -> dict[str, Array]:
         return {"both": self.both}
-
-    def remember(self, memory: dict[str, Array]) -> None:
-        self.both = memory["both"]
 
 
 def double_q_learning(work: Work, actor_critic: Callable[..., Tables] = Tables) -> None:

@@ -12,18 +12,16 @@ from types import SimpleNamespace
 import numpy as np
 
 from relook.networks.tables import Tables
-from relook.population.hyperparameters import numeric
+from relook.population.hyperparameters import numeric, structural
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "DynaQ", "build", "check_task", "dyna_q"]
+from relook.tabular.training import TableConfig, train
 
 
 @dataclass(frozen=True)
 class Config(TableConfig):
-    planning_steps: float = numeric(5, "remembered steps that are learned from after each step; a whole number", low=0)
+    planning_steps: int = structural(5, "remembered steps that are learned from after each step; 0 to 50", low=0)
     bonus: float = numeric(0.0, "κ of Dyna-Q+, for what was not tried for long; 0.0001 to 0.01, or 0", low=0)
 
 
@@ -32,8 +30,9 @@ class DynaQ(ActionValues):
 
     def __init__(self, action_value: Array, h: SimpleNamespace) -> None:
         super().__init__(action_value, h)
-        self.model = np.zeros((*action_value.shape, 3))
-        """Of each (s, a): the reward, the next state, or -1 for an end, and the number of the step; 0 for never."""
+        self.model = np.full((*action_value.shape, 3), np.nan)
+        """Of each (s, a): the reward, the next state, or -1 for an end, and the number of the step, 0 for never; NaN of
+        what planning does not know."""
         self.known: list[tuple[int, int]] = []
         """What planning chooses from, in the order in which it was met."""
         self.steps = 0
@@ -41,12 +40,12 @@ class DynaQ(ActionValues):
     def learn(self, step: Step, rng: np.random.Generator) -> float:
         self.steps += 1
         for action in range(self.q.shape[1]) if self.h.bonus else (step.action,):
-            if (step.state, action) not in self.known:
+            if np.isnan(self.model[step.state, action, 0]):
                 self.known.append((step.state, action))
                 self.model[step.state, action] = 0, step.state, 0
         self.model[step.state, step.action] = step.reward, -1 if step.terminated else step.next_state, self.steps
         error = self._learn(step.state, step.action, 0.0)
-        for _ in range(int(self.h.planning_steps)):
+        for _ in range(self.h.planning_steps):
             self._learn(*self.known[int(rng.integers(len(self.known)))], self.h.bonus)
         return error
 

@@ -1,5 +1,6 @@
 """What tabular control algorithms share: the values of actions, and acting ε-greedily by them."""
 
+from abc import ABC, abstractmethod
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class Step(NamedTuple):
     truncated: bool
 
 
-class ActionValues:
+class ActionValues(ABC):
     """One agent: a table Q(s, a) [S, n] and the ε-greedy policy that follows from it."""
 
     on_policy = False
@@ -38,9 +39,9 @@ class ActionValues:
     def act(self, state: int, rng: np.random.Generator) -> int:
         return int(np.searchsorted(self.policy(state).cumsum()[:-1], rng.random(), side="right"))
 
+    @abstractmethod
     def learn(self, step: Step, rng: np.random.Generator) -> float:
         """Learn from a step, with random numbers if it needs any. Returns the error of what was learned from."""
-        raise NotImplementedError
 
     def towards(self, state: int, action: int, target: float) -> float:
         """Q(s, a) ← Q(s, a) + α (target - Q(s, a)). Returns the error, target - Q(s, a)."""
@@ -58,7 +59,8 @@ class ActionValues:
         return {}
 
     def remember(self, memory: dict[str, Array]) -> None:
-        """Take over what `memory` gave."""
+        """Take over what `memory` gave: each under its name."""
+        vars(self).update(memory)
 
 
 def epsilon_greedy(q: Array, epsilon: float) -> Array:

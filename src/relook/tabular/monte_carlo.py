@@ -13,9 +13,7 @@ from relook.networks.tables import Tables
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "MonteCarlo", "build", "check_task", "monte_carlo"]
+from relook.tabular.training import TableConfig, train
 
 Config = TableConfig
 

@@ -10,18 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 
 from relook.networks.tables import Tables
-from relook.population.hyperparameters import numeric
+from relook.population.hyperparameters import structural
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "NStepSarsa", "build", "check_task", "n_step_sarsa"]
+from relook.tabular.training import TableConfig, train
 
 
 @dataclass(frozen=True)
 class Config(TableConfig):
-    n_step: float = numeric(4, "n, rewards that a target adds up before it bootstraps; a whole number", low=1)
+    n_step: int = structural(4, "n, rewards that a target adds up before it bootstraps; 1 to 16", low=1)
 
 
 class NStepSarsa(ActionValues):

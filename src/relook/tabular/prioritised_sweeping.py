@@ -10,20 +10,18 @@ from types import SimpleNamespace
 import numpy as np
 
 from relook.networks.tables import Tables
-from relook.population.hyperparameters import numeric
+from relook.population.hyperparameters import numeric, structural
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "PrioritisedSweeping", "build", "check_task", "prioritised_sweeping"]
+from relook.tabular.training import TableConfig, train
 
 END, UNKNOWN = -1, -2
 
 
 @dataclass(frozen=True)
 class Config(TableConfig):
-    planning_steps: float = numeric(5, "values that are changed after each step, at most; a whole number", low=1)
+    planning_steps: int = structural(5, "values that are changed after each step, at most; 1 to 50", low=1)
     threshold: float = numeric(1e-4, "θ, the smallest error that is worth a change; 1e-5 to 1e-2", low=0)
 
 
@@ -40,7 +38,7 @@ class PrioritisedSweeping(ActionValues):
         self.reward[step.state, step.action] = step.reward
         self.next_state[step.state, step.action] = END if step.terminated else step.next_state
         error = self._queue(step.state, step.action)
-        for _ in range(int(self.h.planning_steps)):
+        for _ in range(self.h.planning_steps):
             state, action = divmod(int(self.priority.argmax()), self.q.shape[1])
             if not self.priority[state, action]:
                 break
@@ -62,10 +60,6 @@ class PrioritisedSweeping(ActionValues):
 
     def memory(self) -> dict[str, Array]:
         return {"reward": self.reward, "next_state": self.next_state, "priority": self.priority}
-
-    def remember(self, memory: dict[str, Array]) -> None:
-        self.reward, self.next_state = memory["reward"], memory["next_state"]
-        self.priority = memory["priority"]
 
 
 def prioritised_sweeping(work: Work, actor_critic: Callable[..., Tables] = Tables) -> None:

@@ -10,9 +10,7 @@ import numpy as np
 from relook.networks.tables import Tables
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "QLearning", "build", "check_task", "q_learning"]
+from relook.tabular.training import TableConfig, train
 
 Config = TableConfig
 

@@ -14,9 +14,7 @@ from relook.population.hyperparameters import numeric
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "SarsaLambda", "build", "check_task", "sarsa_lambda"]
+from relook.tabular.training import TableConfig, train
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,6 @@ class SarsaLambda(ActionValues):
 
     def memory(self) -> dict[str, Array]:
         return {"trace": self.trace}
-
-    def remember(self, memory: dict[str, Array]) -> None:
-        self.trace = memory["trace"]
 
 
 def sarsa_lambda(work: Work, actor_critic: Callable[..., Tables] = Tables) -> None:

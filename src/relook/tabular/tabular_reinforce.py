@@ -15,9 +15,7 @@ from relook.population.hyperparameters import numeric
 from relook.runs.work import Work
 from relook.tabular.learner import ActionValues, Step
 from relook.tabular.mdp import Array
-from relook.tabular.training import METRICS, TableConfig, build, check_task, train
-
-__all__ = ["METRICS", "Config", "TabularReinforce", "build", "check_task", "tabular_reinforce"]
+from relook.tabular.training import TableConfig, train
 
 
 @dataclass(frozen=True)

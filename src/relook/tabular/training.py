@@ -6,7 +6,7 @@ record    the mean |error| of what was learned, the tables as they are
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,10 +103,11 @@ def train(work: Work, make: Learner, actor_critic: Callable[..., Tables]) -> Non
     with Unit(work, METRICS) as run, closing(Environments(work.environment, run.agents, 1)) as envs:
         agents = run.agents
         (tables,) = build(envs.spaces, agents, config, actor_critic)
-        settings = [SimpleNamespace(**agent.hyperparameters) for agent in agents]
+        settings = [SimpleNamespace(**{**asdict(config), **agent.hyperparameters}) for agent in agents]
         learners = [make(tables.action_value[a], h) for a, h in enumerate(settings)]
         run.check(lambda some: torch.tensor([agent.seed for agent in some]).unsqueeze(1))  # nothing is shared
         run.start(tables, envs, memories=Memories(learners))
+        rows = np.arange(len(agents))
 
         for iteration in run.iterations(config.steps_each):
             for agent, h in zip(agents, settings, strict=True):
@@ -120,10 +121,11 @@ def train(work: Work, make: Learner, actor_critic: Callable[..., Tables]) -> Non
 
             with run.stage("collect"):
                 for _ in range(config.iteration):
-                    value.append(tables.value(envs.observation))
+                    value.append(tables.state_value[rows, state])
                     told = envs.step(torch.tensor(chosen).view(-1, 1, 1))
                     following = tables.state_of(told.next_observation)[:, 0].tolist()
-                    begun = tables.state_of(envs.observation)[:, 0].tolist()
+                    ended = bool((told.terminated | told.truncated).any())
+                    begun = tables.state_of(envs.observation)[:, 0].tolist() if ended else following
                     for a in alive:
                         learner, rng = learners[a], random[a]
                         terminated, truncated = bool(told.terminated[a, 0]), bool(told.truncated[a, 0])
@@ -137,8 +139,8 @@ def train(work: Work, make: Learner, actor_critic: Callable[..., Tables]) -> Non
 
             for a, learner in enumerate(learners):
                 tables.policy[a], tables.state_value[a] = learner.tables()
-            seen = torch.stack(value, 1)
-            diagnostics = {"td_error": torch.from_numpy(error / config.iteration), "value": seen.mean((1, 2))}
+            seen = torch.from_numpy(np.stack(value, 1)).float()
+            diagnostics = {"td_error": torch.from_numpy(error / config.iteration), "value": seen.mean(1)}
             for name in ("epsilon", "learning_rate"):
                 diagnostics[name] = torch.tensor([getattr(h, name) for h in settings])
-            run.record(diagnostics, envs.finished_episodes(), seen)
+            run.record(diagnostics, envs.finished_episodes(), seen.unsqueeze(2))

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from relook.labs.lab import Claim, Lab
-from relook.labs.listing import listed, score, softmax, summed, values
+from relook.labs.listing import listed, score, summed, values
 from relook.labs.picture import COLOURS, GREY, legend, panels, titled
 from relook.tabular import Array, backup, evaluate, visits
 from relook.tabular.three_states import FRESH, GAMMA, STUDY, student, undecided
@@ -54,7 +55,7 @@ def compute(logarithm: bool = True) -> Found:
     every = listed(mdp, policy, LENGTH)
     total = summed(slope, np.ones(every.action.shape), every)
 
-    by_parameter = _differences(lambda x: listed(mdp, softmax(x), LENGTH).probability, theta)
+    by_parameter = _differences(lambda x: listed(mdp, softmax(x, axis=-1), LENGTH).probability, theta)
     weighted = every.reward.sum(1)[:, None, None] * total
     drawn = weighted[np.random.default_rng(5).choice(len(weighted), size=SAMPLED, p=every.probability)]
     value = evaluate(mdp, policy, GAMMA)
@@ -64,11 +65,11 @@ def compute(logarithm: bool = True) -> Found:
         slope,
         float(np.abs(by_parameter - every.probability[:, None, None] * total).max()),
         np.einsum("n,nsa->sa", every.probability, weighted),
-        _differences(lambda x: mdp.start @ values(mdp, softmax(x), LENGTH)[0][0], theta),
+        _differences(lambda x: mdp.start @ values(mdp, softmax(x, axis=-1), LENGTH)[0][0], theta),
         drawn.mean(0),
         drawn.std(0) / np.sqrt(SAMPLED),
         visits(mdp, policy, GAMMA)[:, None] * np.einsum("sa,sa,sab->sb", policy, q, slope),
-        _differences(lambda x: mdp.start @ evaluate(mdp, softmax(x), GAMMA), theta),
+        _differences(lambda x: mdp.start @ evaluate(mdp, softmax(x, axis=-1), GAMMA), theta),
     )
 
 

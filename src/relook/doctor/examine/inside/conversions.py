@@ -10,7 +10,7 @@ from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
 from relook.envs import EnvironmentSpec
 from relook.envs.make import time_limit
-from relook.envs.spaces import ActionSpace, ObservationSpace
+from relook.envs.spaces import ActionSpace, Choices, ObservationSpace
 
 CHECK = Check(
     name="conversions",
@@ -71,11 +71,11 @@ def _look(patient: Patient) -> None:
 
 def _made(patient: Patient) -> None:
     """What is asked of a registered environment reaches it."""
-    made = EnvironmentSpec("FrozenLake-v1", {"map_name": "8x8", "is_slippery": False}, max_episode_steps=7).make()
+    made: Any = EnvironmentSpec("FrozenLake-v1", {"map_name": "8x8", "is_slippery": False}, max_episode_steps=7).make()
     where = "relook/envs/make.py"
     patient.compare(CHECK, "time limit that was asked for", time_limit(made), 7, where, 0)
-    patient.compare(CHECK, "states of the map that was asked for", made.observation_space.n, 64, where, 0)  # type: ignore[attr-defined]
-    ways = {len(rows) for rows in made.unwrapped.P[0].values()}  # type: ignore[attr-defined]
+    patient.compare(CHECK, "states of the map that was asked for", made.observation_space.n, 64, where, 0)
+    ways = {len(rows) for rows in made.unwrapped.P[0].values()}
     patient.ask(CHECK, ways == {1}, "expected ice that is not slippery, as asked for; found it slippery", where)
     usual = time_limit(EnvironmentSpec("FrozenLake-v1").make())
     patient.compare(CHECK, "usual time limit", usual, 100, where, 0)
@@ -92,8 +92,8 @@ def _one_hot(space: spaces.Space[Any]) -> list[float]:
 def _choices(patient: Patient, space: spaces.Space[Any]) -> None:
     """All that can be chosen is an action of the space, and no two are one."""
     ours = ActionSpace(space)
-    sizes: tuple[int, ...] = ours.kind.sizes  # type: ignore[union-attr]  # none of them is continuous
-    every = np.array(list(itertools.product(*map(range, sizes))))
+    assert isinstance(ours.kind, Choices), "none of them is continuous"
+    every = np.array(list(itertools.product(*map(range, ours.kind.sizes))))
     found = ours.to_environment(every)
     inside = all(space.contains(action if space.shape else action[()]) for action in found)
     patient.ask(CHECK, inside, f"expected actions of {space}; found some outside", WHERE)
