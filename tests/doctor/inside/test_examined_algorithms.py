@@ -13,7 +13,7 @@ import torch
 from relook.algorithms import ALGORITHMS, algorithm
 from relook.doctor.examine.inside.examination import CHECKS, ORDER, located
 from relook.doctor.examine.inside.patient import RUNS, Patient
-from relook.doctor.examine.inside.settings import SETTINGS
+from relook.doctor.examine.inside.settings import SETTINGS, Setting
 from relook.doctor.examine.inside.ward import HIGH, LONGEST, LOW, Ledger, ward
 from relook.doctor.findings import COMPONENTS, Check, Finding, worst_first
 from relook.doctor.zoo import BUGS
@@ -138,8 +138,11 @@ def test_every_option_is_on_and_off_and_every_number_is_another_one_in_some_sett
             assert len(seen) > 1, (name, field.name)
 
 
+SMALL = Setting({"envs": 2, "horizon": 8, "minibatch": 16, "hidden": (8,)}, continuous=False)
+
+
 def test_an_exception_is_a_finding_of_its_own() -> None:
-    patient = Patient("ppo", {"envs": 2, "horizon": 8, "minibatch": 16, "hidden": (8,)}, continuous=False)
+    patient = Patient("ppo", SMALL)
 
     def breaks(call: object, *args: object, **kwargs: object) -> None:
         raise ValueError("a fault of the test's")
@@ -152,7 +155,7 @@ def test_an_exception_is_a_finding_of_its_own() -> None:
 
 
 def test_hooks_are_gone_afterwards() -> None:
-    patient = Patient("ppo", {"envs": 2, "horizon": 8, "minibatch": 16, "hidden": (8,)}, continuous=False)
+    patient = Patient("ppo", SMALL)
     before = patient.module.estimate
     patient.around(patient.module, "estimate", lambda call, *args: call(*args))
     patient.train()
@@ -164,7 +167,7 @@ def test_hooks_are_gone_afterwards() -> None:
 
 def test_numbers_are_compared_with_their_scale() -> None:
     check = Check("a-check", "record", "It holds.", ("a cause",), "A remedy.", "A lesson.")
-    patient = Patient("ppo", {}, continuous=False)
+    patient = Patient("ppo", Setting({}, continuous=False))
     patient.compare(check, "x", torch.tensor([1000.0, 0.01]), torch.tensor([1000.1, 0.0]), "here")
     patient.compare(check, "x", [1.0], [1.0], "here", 0)
     assert not patient.findings

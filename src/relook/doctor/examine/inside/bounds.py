@@ -57,6 +57,6 @@ def meant(patient: Patient, chosen: Tensor) -> Tensor:
     if not patient.continuous:
         return chosen.double()
     low, high = torch.from_numpy(LOW).double(), torch.from_numpy(HIGH).double()
-    if not patient.rescale:
+    if not patient.asked.rescale:
         return torch.maximum(torch.minimum(chosen.double(), high), low)
     return low + (chosen.double().clamp(-1, 1) + 1) / 2 * (high - low)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.patient import Patient
-from relook.doctor.examine.inside.textbook import mu_of, q_of, range_of, theta_of
+from relook.doctor.examine.inside.textbook import epsilon_of, mu_of, q_of, range_of, theta_of
 from relook.doctor.findings import Check
 from relook.envs import Environments, Transition
 
@@ -71,7 +71,7 @@ def attach(patient: Patient) -> None:
         patient.around(patient.module, "explore", explore)
     if patient.continuous and not patient.has("Rollout"):  # a Gaussian policy may choose what lies beyond
         patient.around(Environments, "step", step)
-    if patient.still:
+    if patient.asked.still:
         judge = _on_policy if patient.has("Rollout") else _off_policy
         patient.afterwards(lambda: judge(patient))
 
@@ -205,7 +205,6 @@ def _moments_of_uniform(patient: Patient, actions: Tensor, middle: Tensor, half:
 def _epsilon_greedy(patient: Patient, actions: Tensor) -> None:
     """How often another action than the first network's greedy one is taken, before it learns and over all."""
     config, choices = patient.config, 3
-    steps = patient.steps
     quiet = config.learning_starts // config.envs
     if not patient.first:
         return
@@ -213,9 +212,7 @@ def _epsilon_greedy(patient: Patient, actions: Tensor) -> None:
         theta = {name: x[a].double() for name, x in patient.first.items()}
         seen = patient.history[0].told.observation[a, 0].double().unsqueeze(0)
         greedy = int(q_of(patient, theta, seen)[0].argmax())
-        done = torch.arange(0, steps, config.envs)[:quiet].double()
-        final, share = (patient.hyperparameter(a, name) for name in ("final_epsilon", "exploration"))
-        epsilon = 1 + (final - 1) * (done / (share * steps)).clamp(max=1)
+        epsilon = epsilon_of(patient, a, torch.arange(0, patient.steps, config.envs)[:quiet])
         other = (actions[a, :quiet] != greedy).double().flatten()
         lower = next(choice for choice in range(choices) if choice != greedy)
         explored = actions[a, :quiet][actions[a, :quiet] != greedy]

@@ -46,7 +46,7 @@ from relook.doctor.examine.inside import (
     value_gradients,
 )
 from relook.doctor.examine.inside.patient import RUNS, Patient
-from relook.doctor.examine.inside.settings import SETTINGS, SHARE, Setting
+from relook.doctor.examine.inside.settings import SETTINGS, Setting
 from relook.doctor.findings import Check, Finding
 from relook.networks import ActorCritic, module_actor_critic
 
@@ -134,23 +134,23 @@ def located(findings: Sequence[Finding]) -> str:
 
 def _patients(name: str) -> Iterator[Patient]:
     for setting in SETTINGS[name]:
-        patient = _patient(name, setting)
+        patient = Patient(name, setting)
         for check in [faults] if setting.fault else CHECKS:
             check.attach(patient)
         patient.train()
         yield patient
     first = SETTINGS[name][0]
-    again = _patient(name, first)
-    streams.compare(lambda seeds: _patient(name, first, seeds), again)
+    again = Patient(name, first)
+    streams.compare(partial(Patient, name, first), again)
     yield again
     for setting in SETTINGS[name]:
         if not (setting.still or setting.fault or setting.once or setting.more_steps):
-            again = _patient(name, setting)
-            resumption.compare(partial(_patient, name, setting), again, damage=setting is first)
+            again = Patient(name, setting)
+            resumption.compare(partial(Patient, name, setting), again, damage=setting is first)
             yield again
     for setting in _with_neighbours(name):
-        again = _patient(name, setting)
-        streams.alone(partial(_patient, name, setting), again, part="networks" if setting.networks else "")
+        again = Patient(name, setting)
+        streams.alone(partial(Patient, name, setting), again, part="networks" if setting.networks else "")
         yield again
 
 
@@ -170,24 +170,3 @@ def _with_neighbours(name: str) -> Iterator[Setting]:
 def _body(inputs: int, outputs: int) -> nn.Module:
     """A network of a user's own."""
     return nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs))
-
-
-def _patient(name: str, setting: Setting, seeds: Sequence[int] = (11, 12), position: int = 0) -> Patient:
-    return Patient(
-        name,
-        setting.values,
-        continuous=setting.continuous,
-        still=setting.still,
-        long=setting.still,
-        share=SHARE,
-        seeds=seeds,
-        iterations=setting.iterations,
-        evaluate_episodes=setting.evaluate_episodes,
-        fault=setting.fault,
-        mixed=setting.mixed,
-        once=setting.once,
-        more_steps=setting.more_steps,
-        rescale=setting.rescale,
-        position=position,
-        networks=setting.networks,
-    )

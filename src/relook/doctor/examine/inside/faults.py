@@ -25,7 +25,7 @@ WHERE = "relook/population/optimiser.py"
 
 def attach(patient: Patient) -> None:
     patient.afterwards(lambda: _optimiser(patient))
-    if patient.fault:
+    if patient.asked.fault:
         patient.afterwards(lambda: _agents(patient))
 
 
@@ -33,7 +33,7 @@ def _optimiser(patient: Patient) -> None:
     """One more step, of one agent alone, with gradients of which some are not finite."""
     for move in {id(move.optimiser): move for move in patient.moves}.values():
         optimiser, parameters = move.optimiser, move.optimiser.parameters
-        if len(patient.agents) < 2 or patient.fault:
+        if len(patient.agents) < 2 or patient.asked.fault:
             return
         for what, gradient, active in (
             ("an agent whose gradient is not finite", torch.nan, [True, True]),
@@ -76,7 +76,7 @@ def _agents(patient: Patient) -> None:
     stops = {
         row["agent"]: (row["status"], row.get("reset_seed") is not None) for row in events if row["event"] == "stopped"
     }
-    status = "crashed" if patient.fault == "raises" else "diverged"
+    status = "crashed" if patient.asked.fault == "raises" else "diverged"
     patient.ask(
         CHECK,
         stops == {1: (status, True)},

@@ -1,26 +1,24 @@
 """Is every figure that is logged what its definition gives?"""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from relook.buffers import Averages, Batch, Rollout, estimates
+from relook.buffers import Rollout, estimates
 from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.patient import Patient
-from relook.doctor.examine.inside.textbook import critics_of, q_of, range_of, theta_of
+from relook.doctor.examine.inside.textbook import epsilon_of, q_of, range_of, theta_of
 from relook.doctor.findings import Check
 from relook.envs import Environments, Transition
-from relook.population import Target
 from relook.runs.unit import Unit
 
 CHECK = Check(
     name="figures",
     component="record",
-    asks="Learning rates, ε, saturation, the length of a step, the lag of a target, numbers of updates, means over "
-    "updates and the values that are recorded step by step are what a second computation gives.",
+    asks="Learning rates, ε, saturation, entropies, the length of a step, numbers of updates and samples, and the "
+    "values that are recorded step by step are what a second computation gives.",
     causes=(
         "a figure of something else of the same shape is logged",
         "memory that has changed since is read",
@@ -34,43 +32,13 @@ WHERE = "metrics.jsonl and recorded values"
 
 
 def attach(patient: Patient) -> None:
-    told: dict[str, list[Tensor]] = defaultdict(list)
     values: list[Tensor] = []
     judged: list[Tensor] = []
-    targets: list[Tensor] = []
-
-    def step(call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
-        if envs is patient.envs and patient.name == "dqn":
-            with torch.inference_mode(False), torch.no_grad():
-                seen = enumerate(envs.observation)
-                values.append(torch.stack([q_of(patient, theta_of(patient, a), x).amax(1) for a, x in seen]))
-        return call(envs, action)
 
     def estimate(call: Callable[..., Any], *args: Any) -> Any:
         found = call(*args)
         judged.append(found.value.clone())
         return found
-
-    def update(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        batch = next(x for x in args if isinstance(x, Batch))
-        targets.clear()
-        with torch.inference_mode(False), torch.no_grad():
-            expected = [_q(patient, a, batch) for a in range(len(patient.agents))]
-        found = call(*args, **kwargs)
-        for name, x in found.items():
-            told[name].append(x.clone())
-        for a, q in enumerate(expected):
-            patient.compare(CHECK, "mean of Q(s, a)", found["q"][a].double().mean(), q.mean(), WHERE, 1e-3, 1e-3)
-            if targets:
-                apart = (targets[0][a].double().reshape(1, -1) - q.reshape(-1, q.shape[-1])).abs().mean()
-                error = found["td_error"][a].double().mean()
-                patient.compare(CHECK, "mean of |y - Q(s, a)|", error, apart, WHERE, 1e-3, 1e-3)
-        return found
-
-    def target(call: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        y = call(*args, **kwargs)
-        targets.append(y.clone())
-        return y
 
     def saturation(call: Callable[..., Tensor], action: Tensor, spaces: Any) -> Tensor:
         found = call(action, spaces)
@@ -80,12 +48,6 @@ def attach(patient: Patient) -> None:
             for x, y in ((action, found), (all_over, call(all_over, spaces))):
                 expected = (((x.double() - middle) / half).abs() >= 0.99).double().flatten(1).mean(1)
                 patient.compare(CHECK, "saturation", y, expected, WHERE, 1e-3, 0.1)
-        return found
-
-    def lag(call: Callable[..., Tensor], target: Target) -> Tensor:
-        found = call(target)
-        for a, (x, y) in enumerate(zip(target.source.theta.double(), target.parameters.theta.double(), strict=True)):
-            patient.compare(CHECK, "lag of the target", found[a], (x - y).norm() / x.norm(), WHERE, 1e-3, 1e-4)
         return found
 
     def record(
@@ -98,22 +60,13 @@ def attach(patient: Patient) -> None:
     ) -> Any:
         for a in range(len(patient.agents)):
             _of_agent(patient, a, diagnostics)
-        for name, x in told.items():
-            if name in patient.module.METRICS:
-                patient.ask(CHECK, name in diagnostics, f"expected {name} of updates that were made; found none", WHERE)
-            if name in diagnostics:
-                mean = torch.stack([each.double().flatten(1).mean(1) if each.ndim > 1 else each for each in x]).mean(0)
-                patient.compare(CHECK, f"mean {name}", diagnostics[name], mean, WHERE, 1e-4)
-        if "update_to_data" in diagnostics:
-            made = len(told["q"]) / patient.config.iteration
-            patient.compare(CHECK, "update_to_data", diagnostics["update_to_data"], [made] * len(patient.agents), WHERE)
         if judged and "value" in diagnostics:
             mean = torch.cat(judged, 1).double().flatten(1).mean(1) * diagnostics["reward_scale"].double()
             if patient.name != "a2c":  # each of whose rollouts has a scale of its own
                 patient.compare(CHECK, "mean V(s)", diagnostics["value"], mean, WHERE, 1e-3, 1e-3)
         if value is not None:
             _values(patient, value, values, judged)
-        for kept in (told, values, judged):
+        for kept in (values, judged):
             kept.clear()
         return call(unit, diagnostics, episodes, value, value_scale)
 
@@ -162,9 +115,16 @@ def attach(patient: Patient) -> None:
                 CHECK, "steps of episodes that ended", diagnostics["samples"], samples, WHERE, part="buffer"
             )
         if scaled:
-            scale = patient.kept["reward_scaler"].scale
-            patient.compare(CHECK, "mean V(s)", diagnostics["value"], scaled[-1] * scale, WHERE, 1e-4, 1e-3)
+            expected = scaled[-1] * patient.reward_scale
+            patient.compare(CHECK, "mean V(s)", diagnostics["value"], expected, WHERE, 1e-4, 1e-3)
         return call(unit, diagnostics, *rest, **named)
+
+    def step(call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
+        if envs is patient.envs and patient.name == "dqn":
+            with torch.inference_mode(False), torch.no_grad():
+                seen = enumerate(envs.observation)
+                values.append(torch.stack([q_of(patient, theta_of(patient, a), x).amax(1) for a, x in seen]))
+        return call(envs, action)
 
     stops = patient.name == "ppo" and patient.hyperparameter(0, "target_kl") < float("inf")
     scaled: list[Tensor] = []
@@ -176,36 +136,13 @@ def attach(patient: Patient) -> None:
         patient.around(patient.module, "update", rollout_update)
     if patient.name == "reinforce":
         patient.around(patient.module, "update", of_episodes)
-    if patient.has("replay_for"):
-        patient.around(patient.module, "update", update)
-        patient.around(patient.module, "target", target)
-        patient.afterwards(lambda: _averages(patient))
     if patient.has("saturation"):
         patient.around(patient.module, "saturation", saturation)
     if patient.has("estimate"):
         patient.around(patient.module, "estimate", estimate)
     patient.around(estimates, "saturation", saturation)
     patient.around(Environments, "step", step)
-    patient.around(Target, "lag", lag)
     patient.around(Unit, "record", record)
-
-
-def _q(patient: Patient, a: int, batch: Batch) -> Tensor:
-    """Q(s, a) of an agent's batch [B], or of each of its critics [G, B]."""
-    theta, seen, done = theta_of(patient, a), batch.observation[a], batch.action[a]
-    if patient.name == "dqn":
-        return q_of(patient, theta, seen).gather(1, done.long())[:, 0]
-    return critics_of(patient, theta, seen, done)
-
-
-def _averages(patient: Patient) -> None:
-    """Means over more updates than an examination makes: of 1 to n it is (n + 1) ÷ 2."""
-    for n in (5, 32, 70):
-        averages = Averages()
-        for i in range(1, n + 1):
-            averages.add(of_agents=torch.full((2,), float(i)), of_samples=torch.full((2, 3), float(i)))
-        for name, x in averages.means().items():
-            patient.compare(CHECK, f"mean {name} over {n} updates", x, [(n + 1) / 2] * 2, WHERE)
 
 
 def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> None:
@@ -225,11 +162,8 @@ def _of_agent(patient: Patient, a: int, diagnostics: Mapping[str, Tensor]) -> No
         before, after = patient.theta[a].double(), patient.ac.parameters.theta[a].double()
         ask("step_size", (after - before).norm() / before.norm())
     if "epsilon" in diagnostics:
-        config, steps = patient.config, patient.steps
-        done = (patient.iteration + 1) * config.iteration - config.envs
-        share = min(1.0, done / (patient.hyperparameter(a, "exploration") * steps))
-        expected = 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share
-        patient.compare(CHECK, "epsilon", diagnostics["epsilon"][a], expected, WHERE, 1e-4)
+        done = (patient.iteration + 1) * patient.config.iteration - patient.config.envs
+        ask("epsilon", epsilon_of(patient, a, torch.tensor(done)), 1e-4)
     if patient.continuous and patient.has("Rollout"):
         middle, half = range_of(patient)
         actions = torch.stack([m.action[a] for m in patient.history if m.iteration == patient.iteration]).double()

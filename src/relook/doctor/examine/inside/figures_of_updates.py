@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relook.buffers import Batch
+from relook.buffers import Averages, Batch
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.examine.inside.plain import ACTIVATIONS
-from relook.doctor.examine.inside.textbook import Theta, critics_of, drawn_of, mu_of, range_of, theta_of
+from relook.doctor.examine.inside.textbook import Theta, critics_of, drawn_of, mu_of, q_of, range_of, theta_of
 from relook.doctor.findings import Check
 from relook.population import Target
 from relook.runs.unit import Unit
@@ -18,8 +18,9 @@ from relook.runs.unit import Unit
 CHECK = Check(
     name="figures-of-updates",
     component="record",
-    asks="The policy's loss, the temperature, saturation, the lag of the critics' target and the share of dormant "
-    "units are those of the networks that they are said to be of, computed once more from their weights.",
+    asks="Means over updates are over all of them; Q, errors, the policy's loss, the temperature, saturation, the lag "
+    "of the critics' target and the share of dormant units are those of the networks that they are said to be of, "
+    "computed once more from their weights.",
     causes=(
         "a figure of another network, or of another batch, is logged",
         "a sign, or a logarithm that was not taken back",
@@ -37,13 +38,32 @@ def attach(patient: Patient) -> None:
         return
     batches: list[tuple[Any, ...]] = []
     told: dict[str, list[Tensor]] = defaultdict(list)
+    targets: list[Tensor] = []
+    temperatures: list[Tensor] = []
 
     def update(call: Callable[..., Any], learner: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = next(x for x in args if isinstance(x, Batch))
+        targets.clear()
+        with torch.inference_mode(False), torch.no_grad():
+            expected = [_q(patient, a, batch) for a in range(len(patient.agents))]
+        if patient.name == "sac":  # as its losses were weighted in this update, before it moves
+            temperatures.append(learner.temperature["log"].double().exp().squeeze(1).clone())
         found = call(learner, *args, **kwargs)
         batches.append(args)
-        if patient.name == "sac":
-            told["temperature"].append(learner.temperature["log"].double().exp().squeeze(1).clone())
+        for name, x in found.items():
+            told[name].append(x.clone())
+        for a, q in enumerate(expected):
+            patient.compare(CHECK, "mean of Q(s, a)", found["q"][a].double().mean(), q.mean(), WHERE, 1e-3, 1e-3)
+            if targets:
+                apart = (targets[0][a].double().reshape(1, -1) - q.reshape(-1, q.shape[-1])).abs().mean()
+                error = found["td_error"][a].double().mean()
+                patient.compare(CHECK, "mean of |y - Q(s, a)|", error, apart, WHERE, 1e-3, 1e-3)
         return found
+
+    def target(call: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        y = call(*args, **kwargs)
+        targets.append(y.clone())
+        return y
 
     def policy_step(call: Callable[..., Any], learner: Any, batch: Batch, *rest: Any) -> Any:
         with torch.inference_mode(False), torch.no_grad():
@@ -58,26 +78,46 @@ def attach(patient: Patient) -> None:
             with torch.inference_mode(False), torch.no_grad():
                 for a in range(len(patient.agents)):
                     _of_agent(patient, a, diagnostics, batches[-1])
-            for name, values in told.items():
-                mean = torch.stack(values).mean(0)
-                before = torch.cat([_first_temperature(patient), mean])  # it may be told before or after its step
-                if name in diagnostics:
-                    span = float((before.max() - before.min()).abs()) + 1e-3
-                    off = float((diagnostics[name].double() - mean).abs().max())
-                    said = f"expected a mean {name} of {mean.tolist()}; found {diagnostics[name].tolist()}"
-                    patient.ask(CHECK, off <= span, said, WHERE)
-        batches.clear()
-        told.clear()
+        if temperatures:
+            mean = torch.stack(temperatures).mean(0)
+            patient.compare(CHECK, "mean temperature", diagnostics["temperature"], mean, WHERE, 1e-4)
+        for name, x in told.items():
+            if name in patient.module.METRICS:
+                patient.ask(CHECK, name in diagnostics, f"expected {name} of updates that were made; found none", WHERE)
+            if name in diagnostics:
+                mean = torch.stack([each.double().flatten(1).mean(1) if each.ndim > 1 else each for each in x]).mean(0)
+                patient.compare(CHECK, f"mean {name}", diagnostics[name], mean, WHERE, 1e-4)
+        if "update_to_data" in diagnostics:
+            made = len(told["q"]) / patient.config.iteration
+            patient.compare(CHECK, "update_to_data", diagnostics["update_to_data"], [made] * len(patient.agents), WHERE)
+        for kept in (batches, told, temperatures):
+            kept.clear()
         return call(unit, diagnostics, *rest, **named)
 
     patient.around(patient.module, "update", update)
+    patient.around(patient.module, "target", target)
+    patient.afterwards(lambda: _averages(patient))
     if patient.has("policy_step"):
         patient.around(patient.module, "policy_step", policy_step)
     patient.around(Unit, "record", record)
 
 
-def _first_temperature(patient: Patient) -> Tensor:
-    return torch.tensor([patient.hyperparameter(a, "temperature") for a in range(len(patient.agents))]).double()
+def _q(patient: Patient, a: int, batch: Batch) -> Tensor:
+    """Q(s, a) of an agent's batch [B], or of each of its critics [G, B]."""
+    theta, seen, done = theta_of(patient, a), batch.observation[a], batch.action[a]
+    if patient.name == "dqn":
+        return q_of(patient, theta, seen).gather(1, done.long())[:, 0]
+    return critics_of(patient, theta, seen, done)
+
+
+def _averages(patient: Patient) -> None:
+    """Means over more updates than an examination makes: of 1 to n it is (n + 1) ÷ 2."""
+    for n in (5, 32, 70):
+        averages = Averages()
+        for i in range(1, n + 1):
+            averages.add(of_agents=torch.full((2,), float(i)), of_samples=torch.full((2, 3), float(i)))
+        for name, x in averages.means().items():
+            patient.compare(CHECK, f"mean {name} over {n} updates", x, [(n + 1) / 2] * 2, WHERE)
 
 
 def _policy_loss(patient: Patient, learner: Any, a: int, batch: Batch, *rest: Any) -> Tensor:

@@ -1,5 +1,7 @@
 """Do networks start as they should?"""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,6 @@ def _look(patient: Patient) -> None:
     expected = {"dqn": 1, "ddpg": 1, "td3": 2, "sac": 2}.get(patient.name, 0)
     said = f"expected {expected} networks of Q; found {len(critics)}"
     patient.ask(CHECK, len(critics) == expected, said, f"relook/algorithms/{patient.name}.py")
-    groups: dict[tuple[int, ...], list[bytes]] = {}
     for name, x in patient.first.items():
         if name.endswith(("/weight", "/bias")) and uniform:
             _uniform(patient, name, x)
@@ -47,9 +48,8 @@ def _look(patient: Patient) -> None:
         if not name.endswith("/weight"):
             continue
         for own in x.double():
-            groups.setdefault(tuple(own.shape), []).append(own.contiguous().numpy().tobytes())
             if uniform:
-                continue
+                break
             rows = own @ own.T if own.shape[0] <= own.shape[1] else own.T @ own
             square = float(rows.diagonal().mean())
             patient.compare(CHECK, f"W Wᵀ of {name}", rows, square * torch.eye(len(rows)), WHERE, 1e-3)
@@ -64,14 +64,19 @@ def _look(patient: Patient) -> None:
                     f"{square**0.5:.3g}",
                     WHERE,
                 )
-    alike = [str(list(shape)) for shape, rows in groups.items() if len(set(rows)) < len(rows)]
-    patient.ask(
-        CHECK,
-        not alike,
-        f"expected layers and networks that start differently; found some of shape {', '.join(alike)} alike",
-        WHERE,
-        part="randomness",
-    )
+    twice = alike(patient.first)
+    said = f"expected layers and networks that start differently; found some of shape {', '.join(twice)} alike"
+    patient.ask(CHECK, not twice, said, WHERE, part="randomness")
+
+
+def alike(first: Mapping[str, Tensor]) -> list[str]:
+    """Shapes of which two tensors, of any networks, layers and agents, start with the same drawn numbers."""
+    drawn: dict[tuple[int, ...], list[bytes]] = {}
+    for x in first.values():
+        for own in x:
+            if own.numel() > 1 and float(own.var()) > 0:
+                drawn.setdefault(tuple(own.shape), []).append(own.contiguous().numpy().tobytes())
+    return [str(list(shape)) for shape, rows in drawn.items() if len(set(rows)) < len(rows)]
 
 
 def _uniform(patient: Patient, name: str, x: Tensor) -> None:

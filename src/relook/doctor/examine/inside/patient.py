@@ -22,11 +22,14 @@ import torch
 from torch import Tensor
 
 from relook.algorithms import algorithm
+from relook.buffers import Estimates
+from relook.doctor.examine.inside.settings import SHARE, Setting
 from relook.doctor.examine.inside.ward import Fault, Ledger, ward
 from relook.doctor.findings import Check, Finding
 from relook.envs import Environments, Transition
 from relook.population import Agent, Agents, Optimiser, Parameters
 from relook.population.hyperparameters import names
+from relook.runs.evaluation import Evaluation
 from relook.runs.unit import Unit
 from relook.runs.work import Work
 
@@ -63,44 +66,23 @@ class Move(NamedTuple):
 class Patient:
     """One algorithm with one setting, examined while it trains."""
 
-    def __init__(
-        self,
-        name: str,
-        values: Mapping[str, Any],
-        *,
-        continuous: bool,
-        still: bool = False,
-        long: bool = False,
-        share: float = 1.0,
-        seeds: Sequence[int] = (11, 12),
-        iterations: int = 3,
-        evaluate_episodes: int = 0,
-        fault: Fault = "",
-        mixed: bool = False,
-        rescale: bool = True,
-        once: bool = False,
-        more_steps: int = 0,
-        position: int = 0,
-        networks: Callable[..., Any] | None = None,
-    ) -> None:
-        """`values` are hyper-parameters; of numeric ones each agent has `share` times what the one before it has.
+    def __init__(self, name: str, asked: Setting, seeds: Sequence[int] = (11, 12), position: int = 0) -> None:
+        """An agent for each seed. Of numeric hyper-parameters each has `SHARE` times what the one before it has.
 
-        `position`: how many agents come before these, for one alone that is second among others. `networks` makes the
-        actor-critic, if it is not the algorithm's own.
+        `position`: how many agents come before these, for one alone that is second among others.
         """
         known = algorithm(name)
-        self.name, self.known, self.continuous, self.still = name, known, continuous, still
+        self.name, self.known, self.asked, self.continuous = name, known, asked, asked.continuous
         self.module = importlib.import_module(f"relook.algorithms.{name}")
-        self.config = known.config(**values)
+        self.config = known.config(**asked.values)
         numeric = {key: value for key, value in asdict(self.config).items() if key in names(known.config, "numeric")}
-        own = [{key: value * share ** (position + a) for key, value in numeric.items()} for a in range(len(seeds))]
+        own = [{key: value * SHARE ** (position + a) for key, value in numeric.items()} for a in range(len(seeds))]
         self.agents = Agents([Agent(a, seed, own[a]) for a, seed in enumerate(seeds)])
-        self.iterations, self.evaluate_episodes = iterations, evaluate_episodes
-        self.steps = iterations * self.config.steps_each + more_steps
+        self.iterations, self.evaluate_episodes = asked.iterations, asked.evaluate_episodes
+        self.steps = asked.iterations * self.config.steps_each + asked.more_steps
         """Steps that are asked for: whole iterations, and perhaps some that are too few for one more."""
-        self.ledger, self.fault, self.mixed, self.rescale, self.long = Ledger(), fault, mixed, rescale, long
-        self.once = once
-        self._make_networks = networks or known.networks
+        self.ledger = Ledger()
+        self._make_networks = asked.networks or known.networks
         self.ac: Any = None
         """The networks, once they are built."""
         self.envs: Any = None
@@ -130,6 +112,8 @@ class Patient:
         """Whether training has begun: what the start-up self-check calls before is not looked at."""
         self.drawn: list[tuple[str, int]] = []
         """Purpose and block of all numbers that its agents have drawn, from the first evaluation on."""
+        self.evaluates = False
+        """Whether what acts at this moment is an evaluation."""
         self.iteration = 0
         self.counted: list[int] = []
         """The iterations that were trained, in order."""
@@ -158,6 +142,25 @@ class Patient:
         if not hasattr(owner, name):
             raise AttributeError(f"expected {name} in {owner}")
         self._hooks.append((owner, name, hook if always else self._when_it_learns(hook)))
+
+    def when_judged(self, look: Callable[[Estimates], None]) -> None:
+        """Have `look(estimates)` called with what each rollout was judged by, before anything is learned from it."""
+
+        def hook(call: Callable[..., Any], *args: Any) -> Any:
+            found = call(*args)
+            look(found if isinstance(found, Estimates) else found[0])
+            return found
+
+        if self.has("estimate"):
+            self.around(self.module, "estimate", hook)
+        elif self.name == "a2c":  # whose update judges as well
+            self.around(self.module, "update", hook)
+
+    @property
+    def reward_scale(self) -> Tensor:
+        """What rewards are divided by at this moment [A]."""
+        scaler = self.kept.get("reward_scaler")
+        return torch.ones(len(self.agents)) if scaler is None else scaler.scale
 
     def has(self, name: str) -> bool:
         """Whether the algorithm's file has a function of this name."""
@@ -218,18 +221,13 @@ class Patient:
 
         `pause`: stop after each iteration, call this with the directory, and go on from the checkpoint.
         """
-        spec = ward(
-            self.ledger,
-            continuous=self.continuous,
-            still=self.still,
-            long=self.long,
-            mixed=self.mixed,
-            faulty=self._faulty,
-        )
-        spec = replace(spec, rescale_actions=self.rescale, reset_seed="once" if self.once else "each")
+        asked = self.asked
+        spec = ward(self.ledger, continuous=asked.continuous, still=asked.still, mixed=asked.mixed, faulty=self._faulty)
+        spec = replace(spec, rescale_actions=asked.rescale, reset_seed="once" if asked.once else "each")
         with ExitStack() as hooks, tempfile.TemporaryDirectory(prefix="relook-doctor-") as scratch:
             self.directory = Path(scratch)
             hooks.enter_context(_patched(Environments, "step", self._when_it_learns(self._remember)))
+            hooks.enter_context(_patched(Evaluation, "__call__", self._evaluate))
             for name in ("normal", "uniform", "chance", "permutation"):
                 hooks.enter_context(_patched(Agents, name, self._draw))
             for optimiser in (Optimiser, *Optimiser.__subclasses__()):
@@ -269,7 +267,7 @@ class Patient:
         """What is wrong with the next ward: the second agent's learn to be faulty, if that is asked for."""
         envs = getattr(self.config, "envs", 1)
         made = len(self.ledger.episodes)
-        return self.fault if envs <= made < 2 * envs else ""
+        return self.asked.fault if envs <= made < 2 * envs else ""
 
     _after: tuple[Callable[[], None], ...] = ()
 
@@ -287,6 +285,13 @@ class Patient:
         if agents is self.agents:
             self.drawn.append((purpose, block))
         return call(agents, purpose, block, *shape)
+
+    def _evaluate(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.evaluates = True
+        try:
+            return call(*args, **kwargs)
+        finally:
+            self.evaluates = False
 
     def _remember(self, call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
         chosen = action.clone()
@@ -330,7 +335,7 @@ class Patient:
         if normaliser is None:
             return x
         scaled = ((x - normaliser.mean[a]) / (normaliser.variance[a] + 1e-8).sqrt()).clamp(-10, 10)
-        return torch.cat([x[:, :KINDS], scaled[:, KINDS:]], 1) if self.mixed else scaled
+        return torch.cat([x[:, :KINDS], scaled[:, KINDS:]], 1) if self.asked.mixed else scaled
 
     def hyperparameter(self, a: int, name: str) -> float:
         """What an agent was given, now: those that fall to 0 have fallen as far as training has come."""

@@ -50,18 +50,7 @@ class Happened(NamedTuple):
 
 def attach(patient: Patient) -> None:
     training: list[Values] = []
-    judges = patient.has("estimate") or patient.name == "a2c"
     evaluated: list[tuple[Any, Values]] = []
-
-    def estimate(call: Callable[..., Any], *args: Any) -> Any:
-        found = call(*args)
-        keep(found.value)
-        return found
-
-    def update(call: Callable[..., Any], *args: Any) -> Any:
-        found = call(*args)
-        keep(found[0].value)
-        return found
 
     def record(
         call: Callable[..., Any],
@@ -72,12 +61,12 @@ def attach(patient: Patient) -> None:
         *rest: Any,
         **named: Any,
     ) -> Any:
-        if value is not None and not judges:
+        if value is not None and patient.has("replay_for"):
             keep(value)
         return call(unit, diagnostics, episodes, value, *rest, **named)
 
     def keep(value: Tensor) -> None:
-        training.append((value * _scale(patient)).transpose(0, 1).numpy().copy())
+        training.append((value * patient.reward_scale.view(-1, 1, 1)).transpose(0, 1).numpy().copy())
 
     def evaluation(call: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
         found = call(self, *args, **kwargs)
@@ -93,10 +82,7 @@ def attach(patient: Patient) -> None:
         if patient.evaluate_episodes:
             _evaluations(patient, evaluated)
 
-    if patient.has("estimate"):
-        patient.around(patient.module, "estimate", estimate)
-    if patient.name == "a2c":
-        patient.around(patient.module, "update", update)
+    patient.when_judged(lambda estimates: keep(estimates.value))
     patient.around(Unit, "record", record)
     patient.around(Evaluation, "__call__", evaluation)
     patient.afterwards(look)
@@ -111,16 +97,10 @@ def _estimated(patient: Patient, evaluation: Any) -> Values:
             played = [p for p in patient.ledger.episodes[instance] if p.actions][-1]
             seen = torch.from_numpy(np.stack(played.observations[: len(played.actions)]))
             everyone = seen.expand(len(patient.agents), *seen.shape)
-            values.append(patient.ac.value(everyone)[a] * _scale(patient)[a, 0])
+            values.append(patient.ac.value(everyone)[a] * patient.reward_scale[a])
     longest = max(map(len, values))
     padded = [torch.nn.functional.pad(v, (0, longest - len(v))).numpy() for v in values]
     return np.stack(padded, 1).reshape(longest, len(patient.agents), envs.count)
-
-
-def _scale(patient: Patient) -> Tensor:
-    """What rewards are divided by at this moment, [A, 1, 1]."""
-    scaler = patient.kept.get("reward_scaler")
-    return torch.ones(len(patient.agents), 1, 1) if scaler is None else scaler.scale.view(-1, 1, 1)
 
 
 def _rows(patient: Patient, kind: str) -> dict[tuple[int, int, int, int], Mapping[str, Any]]:
@@ -236,8 +216,8 @@ def _same(patient: Patient, kind: str, happened: Mapping[tuple[int, int, int, in
             patient.ask(CHECK, inside, beyond, "relook/runs/unit.py, Unit._place")
             if inside:
                 estimates = [float(np.frombuffer(stored, "<f4", 1, offset)[0]) for offset in at]
-                what, where_ = f"value estimates of {kind} episode", "relook/runs/unit.py, Unit._place"
-                patient.compare(CHECK, what, estimates, values.astype(float), where_, 1e-4, 1.0)
+                what = f"value estimates of {kind} episode"
+                patient.compare(CHECK, what, estimates, values.astype(float), WHERE, 1e-4, 1.0)
 
 
 def _actions(patient: Patient, kind: str, content: bytes, place: Mapping[str, Any], played: Played) -> None:

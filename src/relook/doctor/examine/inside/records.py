@@ -1,6 +1,6 @@
-"""Is what is logged what happened?"""
+"""Are statistics that are logged what their definitions give?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,27 +11,26 @@ from relook.buffers import Estimates, Replay
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
 from relook.runs.evaluation import Evaluation
-from relook.runs.files import read_lines
 from relook.runs.unit import Unit
 
 CHECK = Check(
     name="records",
     component="record",
-    asks="Logged returns are those of the environment; KL, clip fraction, explained variance, value bias and the "
-    "number of updates are what their definitions give.",
-    causes=("a return of scaled rewards", "an estimator of KL that can be negative", "another set of samples"),
+    asks="KL, clip fraction, explained variance, losses, the bias of values and the age of samples are what their "
+    "definitions give.",
+    causes=("values in units of scaled rewards", "an estimator of KL that can be negative", "another set of samples"),
     remedy="Compute the figure once more from what it is about.",
     lesson="Every diagnosis from curves rests on the curves. E[-log r] is an unbiased estimator of KL that may be "
     "negative; E[(r - 1) - log r] cannot be (Schulman's note on approximating KL).",
 )
-WHERE = "metrics.jsonl and episodes.jsonl"
+WHERE = "metrics.jsonl"
 
 
 def attach(patient: Patient) -> None:
     ratios: list[Tensor] = []
     shares: list[Tensor] = []
     clips: list[list[float]] = []
-    estimates: list[Any] = []
+    estimates: list[Estimates] = []
 
     def gradient_step(call: Callable[..., Any], *args: Any) -> Any:
         step = call(*args)
@@ -40,9 +39,9 @@ def attach(patient: Patient) -> None:
         clips.append([patient.hyperparameter(a, "clip") for a in range(len(patient.agents))])
         return step
 
-    def estimate(call: Callable[..., Any], *args: Any) -> Any:
-        estimates.append(call(*args))
-        return estimates[-1]
+    def judged(of_rollout: Estimates) -> None:
+        scale = patient.reward_scale.view(-1, 1, 1)
+        estimates.append(Estimates(*(x.clone() * scale for x in of_rollout)))
 
     def record(
         call: Callable[..., Any], unit: Any, diagnostics: Mapping[str, Tensor], *rest: Any, **kwargs: Any
@@ -92,16 +91,6 @@ def attach(patient: Patient) -> None:
         patient.compare(CHECK, "replay_age", found, steps - places.double(), WHERE, 1e-6)
         return found
 
-    def dormant(call: Callable[..., Tensor], activations: Sequence[Tensor], threshold: float = 0.025) -> Tensor:
-        found = call(activations, threshold)
-        for a in range(len(patient.agents)):
-            asleep = []
-            for layer in activations:
-                strength = layer[a].double().abs().mean(0)
-                asleep += [float(own) <= threshold * float(strength.mean()) for own in strength]
-            patient.compare(CHECK, "dormant", found[a], float(np.mean(asleep)), WHERE, 1e-6)
-        return found
-
     def bias(call: Callable[..., Tensor], evaluation: Any, discount: Tensor) -> Tensor:
         found = call(evaluation, discount)
         for a in range(len(patient.agents)):
@@ -111,23 +100,11 @@ def attach(patient: Patient) -> None:
     if patient.has("replay_for"):
         patient.around(Replay, "age", age)
         patient.around(Evaluation, "bias", bias)
-    if patient.has("dormant"):
-        patient.around(patient.module, "dormant", dormant)
     if patient.has("gradient_step"):
         patient.around(patient.module, "gradient_step", gradient_step)
 
-    def rollout_update(call: Callable[..., Any], *args: Any) -> Any:
-        of_rollout, told = call(*args)
-        scale = patient.kept["reward_scaler"].scale.view(-1, 1, 1)
-        estimates.append(Estimates(*(x.clone() * scale for x in of_rollout)))
-        return of_rollout, told
-
-    if patient.name == "a2c":
-        patient.around(patient.module, "update", rollout_update)
-    if patient.has("estimate"):
-        patient.around(patient.module, "estimate", estimate)
+    patient.when_judged(judged)
     patient.around(Unit, "record", record)
-    patient.afterwards(lambda: _returns(patient))
 
 
 def _bias(patient: Patient, evaluation: Any, a: int) -> float:
@@ -147,16 +124,3 @@ def _bias(patient: Patient, evaluation: Any, a: int) -> float:
                 total = played.rewards[t] + gamma * total
                 errors.append(value[t] - total)
     return float(np.mean(errors))
-
-
-def _returns(patient: Patient) -> None:
-    """Each recorded episode is one that happened; without noise and with it, two may have begun from one seed."""
-    sums: dict[tuple[int | None, int], list[float]] = {}
-    for played in patient.ledger:
-        sums.setdefault((played.seed, len(played.actions)), []).append(float(np.sum(played.rewards)))
-    for row in read_lines(patient.directory / "episodes.jsonl"):
-        own = sums.get((row["reset_seed"], row["length"]), [])
-        patient.ask(CHECK, own, "expected an episode that happened; found another seed or length", WHERE)
-        if own:
-            nearest = own[int(np.abs(np.array(own) - row["return"]).argmin())]
-            patient.compare(CHECK, "return of an episode", row["return"], nearest, WHERE, 1e-5)

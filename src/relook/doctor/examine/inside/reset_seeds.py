@@ -27,7 +27,7 @@ def _look(patient: Patient) -> None:
     where = "relook/envs/vector.py, Environments._reset"
     firsts = [played for played in patient.ledger if played.actions]
     seeds = [played.seed for played in firsts]
-    if patient.once:
+    if patient.asked.once:
         _once(patient, where)
         return
     patient.ask(CHECK, None not in seeds, "expected an explicit seed for every reset; found resets without", where)

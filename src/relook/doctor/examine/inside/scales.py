@@ -71,7 +71,7 @@ def attach(patient: Patient) -> None:
 
     if patient.has("gradient_step"):
         patient.around(patient.module, "gradient_step", gradient_step)
-    if patient.name == "a2c" and not patient.mixed:
+    if patient.name == "a2c" and not patient.asked.mixed:
         patient.around(Unit, "record", whole)
     if patient.name != "a2c":  # whose normaliser moves after each of an iteration's rollouts
         patient.around(Unit, "record", record)
@@ -106,7 +106,7 @@ def _observations(patient: Patient, seen: list[Tensor]) -> None:
         if seen:
             some = seen[-1][a]
             expected = ((some.double() - mean) / (variance + 1e-8).sqrt()).clamp(-10, 10)
-            if patient.mixed:  # the kind, which comes first, is left alone
+            if patient.asked.mixed:  # the kind, which comes first, is left alone
                 expected[:, :3] = some[:, :3].double()
             found = normaliser(torch.stack([some] * len(patient.agents)))[a]
             patient.compare(CHECK, "observation as networks see it", found, expected, WHERE, 1e-3)

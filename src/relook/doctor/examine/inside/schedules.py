@@ -8,6 +8,7 @@ from torch import Tensor
 
 from relook.buffers import Replay
 from relook.doctor.examine.inside.patient import Patient
+from relook.doctor.examine.inside.textbook import epsilon_of
 from relook.doctor.findings import Check
 from relook.runs.unit import Unit
 
@@ -118,10 +119,9 @@ def attach(patient: Patient) -> None:
 
     def exploration(call: Callable[..., Any], net: Any, noise: Tensor, epsilon: Tensor) -> Any:
         config = patient.config
-        done = patient.iteration * config.iteration + torch.arange(0, config.iteration, config.envs).double()
+        done = patient.iteration * config.iteration + torch.arange(0, config.iteration, config.envs)
         for a in range(len(patient.agents)):
-            share = (done / (patient.hyperparameter(a, "exploration") * patient.steps)).clamp(max=1)
-            expected = 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share
+            expected = epsilon_of(patient, a, done)
             patient.compare(CHECK, "ε", epsilon[a], expected, place, 1e-4, part="exploration")
         return call(net, noise, epsilon)
 

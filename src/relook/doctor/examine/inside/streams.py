@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relook.doctor.examine.inside.initialisation import alike
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
 from relook.population import Agent, Agents, agents_are_independent
 from relook.population.agents import Ahead
-from relook.runs.evaluation import Evaluation
 from relook.runs.unit import Unit
 
 CHECK = Check(
@@ -34,14 +34,6 @@ CHECK = Check(
 
 def attach(patient: Patient) -> None:
     drawn: set[bytes] = set()
-    evaluates: list[bool] = []
-
-    def evaluation(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        evaluates.append(True)
-        try:
-            return call(*args, **kwargs)
-        finally:
-            evaluates.clear()
 
     def noisy(owner: Any, name: str) -> None:
         signature = inspect.signature(getattr(owner, name))
@@ -50,7 +42,7 @@ def attach(patient: Patient) -> None:
             given = signature.bind(*args, **kwargs).arguments
             noise = given["noise"]
             metric = given["observation"].shape[1] != patient.config.envs if name == "act" else False
-            if metric and not evaluates:
+            if metric and not patient.evaluates:
                 return call(*args, **kwargs)
             rows = [own.contiguous().numpy().tobytes() for own in noise]
             if name == "act":
@@ -109,7 +101,6 @@ def attach(patient: Patient) -> None:
         call(unit, rehearse)
 
     patient.around(Unit, "check", check, always=True)
-    patient.around(Evaluation, "__call__", evaluation)
     patient.afterwards(once)
     patient.afterwards(lambda: _independence(patient))
     patient.afterwards(lambda: _ahead(patient))
@@ -137,18 +128,9 @@ def alone(make: Callable[..., Patient], report: Patient, *, part: str = "") -> N
     both = _end(together)
     if not both:
         return
-    shapes: dict[tuple[int, ...], list[Tensor]] = {}
-    for x in together.first.values():
-        if x[0].numel() > 1 and float(x.var()) > 0:
-            shapes.setdefault(tuple(x.shape), []).extend(x)
-    twice = [shape for shape, own in shapes.items() if len({x.numpy().tobytes() for x in own}) < len(own)]
-    report.ask(
-        CHECK, not twice, f"expected networks that start differently; found some of shape {twice}", "relook/networks"
-    )
-    same = [name for name, x in together.first.items() if x[0].numel() > 1 and x.any() and torch.equal(x[0], x[1])]
-    same = [name for name in same if float(together.first[name].var()) > 0]
-    said = f"expected agents that start differently; found {', '.join(same)} alike"
-    report.ask(CHECK, not same, said, "relook/networks")
+    twice = alike(together.first)
+    said = f"expected networks and agents that start differently; found some of shape {', '.join(twice)} alike"
+    report.ask(CHECK, not twice, said, "relook/networks")
     for a, seed in enumerate((11, 12)):
         single = _end(make((seed,), a))
         if single:

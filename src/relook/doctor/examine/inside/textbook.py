@@ -44,11 +44,18 @@ def drawn_of(patient: Patient, theta: Theta, observation: Tensor, noise: Tensor)
     return plain.squashed(output, noise.double(), *range_of(patient))
 
 
+def epsilon_of(patient: Patient, a: int, done: Tensor) -> Tensor:
+    """ε after so many steps: from 1 linearly to its final value, in the share of training for exploration."""
+    share = (done.double() / (patient.hyperparameter(a, "exploration") * patient.steps)).clamp(max=1)
+    epsilon: Tensor = 1 + (patient.hyperparameter(a, "final_epsilon") - 1) * share
+    return epsilon
+
+
 def range_of(patient: Patient) -> tuple[Tensor, Tensor]:
     """The middle of each component of an action in the policy's units, and half of its range [K]."""
     low, high = torch.from_numpy(LOW).double(), torch.from_numpy(HIGH).double()
     middle, half = (high + low) / 2, (high - low) / 2
-    return (torch.zeros_like(middle), torch.ones_like(half)) if patient.rescale else (middle, half)
+    return (torch.zeros_like(middle), torch.ones_like(half)) if patient.asked.rescale else (middle, half)
 
 
 def theta_of(patient: Patient, a: int) -> Theta:

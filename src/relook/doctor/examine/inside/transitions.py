@@ -11,7 +11,6 @@ from torch import Tensor
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
 from relook.envs import Environments, ObservationSpace, Transition
-from relook.runs.evaluation import Evaluation
 
 CHECK = Check(
     name="transitions",
@@ -36,7 +35,6 @@ WHERE = "relook/envs/vector.py, Environments.step"
 
 def attach(patient: Patient) -> None:
     owners: dict[int, tuple[int, int]] = {}
-    evaluates: list[bool] = []
 
     def step(call: Callable[..., Transition], envs: Any, action: Tensor) -> Transition:
         if envs is patient.envs:
@@ -44,22 +42,14 @@ def attach(patient: Patient) -> None:
         return call(envs, action)
 
     def act(call: Callable[..., Tensor], ac: Any, observation: Tensor, *noise: Any) -> Tensor:
-        if not evaluates and observation.shape[:2] == patient.envs.observation.shape[:2]:
+        if not patient.evaluates and observation.shape[:2] == patient.envs.observation.shape[:2]:
             now = torch.equal(observation, patient.envs.observation)
             said = "expected to act on what the environments show now; found another observation"
             patient.ask(CHECK, now or observation.shape[1] != patient.config.envs, said, WHERE, part="exploration")
         return call(ac, observation, *noise)
 
-    def evaluation(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        evaluates.append(True)
-        try:
-            return call(*args, **kwargs)
-        finally:
-            evaluates.clear()
-
     if patient.has("Rollout") or patient.name == "sac":
         patient.around(patient.known.networks, "act", act)
-        patient.around(Evaluation, "__call__", evaluation)
     patient.around(Environments, "step", step)
     patient.afterwards(lambda: _written(patient))
 

@@ -20,7 +20,7 @@ FAULTY_STEP = 5
 OBSERVED = 4
 """Numbers of an observation."""
 LONGEST, LONG = 9, 90
-"""Steps after which the longest episode would end by itself, and those of long ones. The limit comes a step earlier."""
+"""Steps after which the longest episode would end by itself, as a rule and if `still`; the limit is a step earlier."""
 LOW, HIGH = np.array([-1.0, -5.0], dtype=np.float32), np.array([3.0, 0.5], dtype=np.float32)
 """Bounds of continuous actions: neither symmetric nor alike, so that a wrong scale is seen."""
 
@@ -77,7 +77,7 @@ class Ledger:
 class Ward(gym.Env[Any, Any]):
     """Random observations, each unlike any other, and random rewards of mean 1 that depend on the action a little.
 
-    Episodes of 3 to 9 steps, or ten times as many if they are `long`, end by termination, by truncation or by both at
+    Episodes of 3 to 9 steps, ten times as many if it is `still`, end by termination, by truncation or by both at
     once, or at the time limit. All arrays that it returns are one and the same, changed in place. With `still` all
     observations look alike but for a trace, so that all actions are drawn from one distribution; `mixed` ones have a
     part that is one of three kinds.
@@ -89,7 +89,6 @@ class Ward(gym.Env[Any, Any]):
         *,
         continuous: bool,
         still: bool = False,
-        long: bool = False,
         mixed: bool = False,
         fault: Fault = "",
     ) -> None:
@@ -98,7 +97,7 @@ class Ward(gym.Env[Any, Any]):
         self.action_space = spaces.Box(LOW, HIGH) if continuous else spaces.Discrete(3)
         self._ledger, self.instance, self._still, self._mixed = ledger, len(ledger.episodes), still, mixed
         self._fault, self._steps = fault, 0
-        self._longest = LONG if long else LONGEST
+        self._longest = LONG if still else LONGEST
         self._array: Vector = np.zeros(OBSERVED, dtype=np.float32)
         ledger.episodes.append([])
 
@@ -142,13 +141,12 @@ def ward(
     *,
     continuous: bool,
     still: bool = False,
-    long: bool = False,
     mixed: bool = False,
     faulty: Callable[[], Fault] = lambda: "",
 ) -> EnvironmentSpec:
     """The spec of wards that share a ledger, with a time limit that cuts some of their episodes."""
 
     def make() -> Ward:
-        return Ward(ledger, continuous=continuous, still=still, long=long, mixed=mixed, fault=faulty())
+        return Ward(ledger, continuous=continuous, still=still, mixed=mixed, fault=faulty())
 
-    return EnvironmentSpec("ward", max_episode_steps=(LONG if long else LONGEST) - 1, function=make)
+    return EnvironmentSpec("ward", max_episode_steps=(LONG if still else LONGEST) - 1, function=make)
