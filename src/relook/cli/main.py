@@ -27,6 +27,7 @@ VERBS = {
     "algorithms": "list the algorithms",
     "labs": "list the labs: concepts to predict, run, look at and check",
     "lab": "one of them: relook lab trajectories; relook lab --all --check",
+    "play": "play tic-tac-toe or Connect Four against what was solved or trained: relook play --players",
 }
 HIDDEN = ("work", "nursery")
 """Verbs that relook calls itself."""

@@ -42,6 +42,7 @@ LABS = (
     "time_limits",
     "exploration",
     "self_play",
+    "defend",
     "variants",
 )
 """Their names, which are those of their folders."""

@@ -62,6 +62,8 @@ class Lab(Generic[R]):
     """The lines of the founding notes that it answers, word by word."""
     reading: tuple[str, ...]
     """What to read next: labs, pages, papers with section or equation."""
+    quickly: Callable[[], R] | None = None
+    """The same with less learning, for `--quick`, where the whole takes minutes."""
     quick: bool = True
     """Whether it takes a second or two, so that every test run can do it."""
     erratum: str = ""

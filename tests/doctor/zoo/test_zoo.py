@@ -1,10 +1,13 @@
 """The bug zoo: every patch still applies, does something, and is taken out again."""
 
 import ast
+import tomllib
 
 import pytest
 
 from relook.algorithms import ALGORITHMS
+from relook.doctor.examine.inside.examination import ORDER as INSIDE
+from relook.doctor.examine.outside.examination import ORDER as OUTSIDE
 from relook.doctor.findings import COMPONENTS
 from relook.doctor.zoo import BUGS, SOURCE, Bug
 from relook.doctor.zoo.self_test import cages, self_test
@@ -26,6 +29,14 @@ def test_there_are_enough_bugs_of_every_kind_and_each_has_its_own_name() -> None
     assert len({bug.name for bug in BUGS}) == len(BUGS)
     assert {bug.algorithm for bug in BUGS} == set(ALGORITHMS)
     assert len({(bug.file, bug.right, bug.wrong) for bug in BUGS}) == len(BUGS), "no bug twice"
+
+
+def test_of_every_bug_it_is_known_where_it_bears_load_and_what_names_it() -> None:
+    known = tomllib.loads((SOURCE / "doctor" / "zoo" / "known.toml").read_text(encoding="utf-8"))
+    assert list(known) == [bug.name for bug in BUGS]
+    for bug in BUGS:
+        assert not bug.shows or bug.environment, f"{bug.name} shows in the return of no environment"
+        assert bug.check in {"", "import", *(check.name for check in (*INSIDE, *OUTSIDE))}
 
 
 def test_a_bug_is_planted_in_a_copy_and_taken_out_again() -> None:

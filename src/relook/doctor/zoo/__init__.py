@@ -1,5 +1,8 @@
 """The bug zoo: mistakes that people make, as small patches of our own source, to measure who notices them."""
 
+import tomllib
+from dataclasses import replace
+
 from relook.doctor.zoo import (
     algorithms_5,
     off_policy,
@@ -18,13 +21,16 @@ from relook.doctor.zoo import (
 )
 from relook.doctor.zoo.bug import SOURCE, Bug
 
+_KNOWN = tomllib.loads((SOURCE / "doctor" / "zoo" / "known.toml").read_text(encoding="utf-8"))
+"""Where each bug bears load, whether it shows, and which check names it, as `benchmarks/zoo.py` measured it."""
+
 UNSEEN: tuple[Bug, ...] = ()
 """Written after the checks of `relook.doctor.examine` were frozen, by authors who had not seen them: what the checks
 say of these is what they may say of bugs to come. A lot counts as unseen until a check learns from it; LOG.md has what
 each lot showed first.
 """
 
-BUGS: tuple[Bug, ...] = (
+_WRITTEN: tuple[Bug, ...] = (
     *on_policy.BUGS,
     *off_policy.BUGS,
     *world.BUGS,
@@ -41,5 +47,8 @@ BUGS: tuple[Bug, ...] = (
     *rest_5.BUGS,
     *UNSEEN,
 )
+
+BUGS = tuple(replace(bug, **_KNOWN.get(bug.name, {})) for bug in _WRITTEN)
+"""All of them."""
 
 __all__ = ["BUGS", "SOURCE", "UNSEEN", "Bug"]

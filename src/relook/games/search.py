@@ -1,0 +1,119 @@
+"""Tree search: many trees at once, each grown by one position in every simulation.
+
+A simulation goes down a tree by the moves that look best, adds the position that it comes to, asks what that is worth,
+and tells all moves on its way. T trees grow side by side as arrays, with N = 1 + simulations places for positions each.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relook.games.game import Array, Game
+
+Positions = NDArray[np.int64]
+
+
+class Judgement(NamedTuple):
+    """What is thought of positions before they are searched."""
+
+    prior: Array
+    """How likely each move is to be good [T, A]."""
+    value: Array
+    """What the position is worth to whoever moves, -1 to 1 [T]."""
+
+
+class Searched(NamedTuple):
+    """What a search found about its roots."""
+
+    visits: NDArray[np.int64]
+    """How often each move was tried [T, A]."""
+    q: Array
+    """What it was worth on average to whoever moves, 0 if it was not tried [T, A]."""
+
+    @property
+    def policy(self) -> Array:
+        """The share of each move [T, A]."""
+        policy: Array = self.visits / self.visits.sum(1, keepdims=True)
+        return policy
+
+
+Judge = Callable[[Positions], Judgement]
+Bonus = Callable[[Array, Array], Array]
+"""From the prior [T, A] and the visits [T, A] of moves: by how much each is to be preferred for being little known."""
+
+
+def puct(prior: Array, visits: Array, weight: float = 1.5) -> Array:
+    """C P(a) √N / (1 + n(a)) (Silver et al. 2017, AlphaGo Zero, Methods, "Select")."""
+    total = visits.sum(1, keepdims=True)
+    bonus: Array = weight * prior * np.sqrt(np.maximum(total, 1)) / (1 + visits)
+    return bonus
+
+
+def ucb1(prior: Array, visits: Array, weight: float = 2**0.5) -> Array:
+    """C √(ln N / n(a)), and infinitely much for a move that was not tried (Kocsis & Szepesvári 2006, UCT).
+
+    Among moves that were not tried, the prior's small noise chooses.
+    """
+    total = np.maximum(visits.sum(1, keepdims=True), 1)
+    known = weight * np.sqrt(np.log(total) / np.maximum(visits, 1))
+    return np.where(visits == 0, 1e6 + prior, known)
+
+
+def search(game: Game, roots: Positions, judge: Judge, simulations: int, bonus: Bonus = puct) -> Searched:
+    """Grow a tree from each root [T], none of them an end.
+
+    `judge` is asked about T positions at a time, one of each tree; where a simulation ends the game, its answer is not
+    used.
+    """
+    trees, moves = len(roots), game.after.shape[1]
+    every = np.arange(trees)
+    position = np.zeros((trees, simulations + 1), dtype=np.int64)
+    child = np.full((trees, simulations + 1, moves), -1)
+    prior, visits, total = (np.zeros((trees, simulations + 1, moves)) for _ in range(3))
+    position[:, 0] = roots
+    prior[:, 0] = judge(roots).prior
+    for added in range(1, simulations + 1):
+        node, way = np.zeros(trees, dtype=np.int64), list[tuple[NDArray[np.int64], Positions, Positions]]()
+        down = every
+        while len(down):
+            at = node[down]
+            n = visits[down, at]
+            mean = total[down, at] / np.maximum(n, 1)
+            best = mean + bonus(prior[down, at], n)
+            move = np.where(game.legal[position[down, at]], best, -np.inf).argmax(1)
+            way.append((down, at, move))
+            to = child[down, at, move]
+            new = to < 0
+            fresh = down[new]
+            position[fresh, added] = game.after[position[fresh, at[new]], move[new]]
+            child[fresh, at[new], move[new]] = node[fresh] = added
+            node[down[~new]] = to[~new]
+            down = down[~new][~game.over[position[down[~new], to[~new]]]]
+        leaf = position[every, node]
+        judged = judge(leaf)
+        prior[every, node] = judged.prior
+        # to whoever moves at the leaf; at an end, to whoever would
+        value = np.where(game.over[leaf], game.outcome[leaf] * (1 - 2 * game.seat[leaf]), judged.value)
+        signs = np.ones(trees)
+        for trees_on, at, move in reversed(way):
+            signs[trees_on] *= -1
+            visits[trees_on, at, move] += 1
+            total[trees_on, at, move] += signs[trees_on] * value[trees_on]
+    tried = visits[:, 0]
+    return Searched(tried.astype(np.int64), total[:, 0] / np.maximum(tried, 1))
+
+
+def random_games(game: Game, rng: np.random.Generator) -> Judge:
+    """Judges positions by one game of random moves from each."""
+
+    def judge(positions: Positions) -> Judgement:
+        now, seat = positions.copy(), game.seat[positions]
+        while (on := ~game.over[now]).any():
+            drawn = np.where(game.legal[now[on]], rng.random((on.sum(), game.after.shape[1])), -1)
+            now[on] = game.after[now[on], drawn.argmax(1)]
+        noise = 1e-3 * rng.random((len(positions), game.after.shape[1]))
+        return Judgement(noise, game.outcome[now] * (1.0 - 2 * seat))
+
+    return judge
