@@ -1,6 +1,7 @@
 """Write the pages of docs/ that follow from the source: `python docs/generate.py`. A test finds them out of date."""
 
 import inspect
+import json
 import sys
 import textwrap
 import tomllib
@@ -17,7 +18,9 @@ from relook.doctor.examine.functions.examination import ORDER as FUNCTIONS
 from relook.doctor.examine.inside.examination import ORDER as INSIDE
 from relook.doctor.examine.outside.examination import ORDER as OUTSIDE
 from relook.doctor.watch.checks import CHECKS as WATCHED
+from relook.games.players import LEARNED
 from relook.labs import LABS, find
+from relook.labs.defend.results import SHARES, plain
 from relook.statistics.plots import save
 
 DOCS = Path(__file__).parent
@@ -185,18 +188,112 @@ def notes_page() -> str:
     return "\n".join([*lines, "", "## Where the notes are not quite right", "", *errata]) + "\n"
 
 
+def win_or_defend_page() -> str:
+    """The essay: its text by hand, every number from what the lab computed."""
+    found = json.loads((DOCS / "win-or-defend.json").read_text(encoding="utf-8"))
+    learned, made = found["learned"], found["alphazero"]
+    page = (DOCS / "win-or-defend.head.md").read_text(encoding="utf-8")
+    tables = {
+        "PLAYERS": _both_seats(found["exact"]["tic-tac-toe"]),
+        "TEACHING": _teaching(found["taught"]),
+        "CONNECT FOUR": _both_seats(found["exact"]["connect-four"]),
+        "SOCCER": _soccer(found["soccer"]),
+        "LEARNED": _both_seats(learned),
+        "SEARCH": _both_seats({f"uct {budget}": both for budget, both in found["uct"].items()} | made),
+        "COSTS": _costs(found),
+    }
+    for mark, table in tables.items():
+        page = page.replace(f"\n{mark}\n", f"\n{table}\n")
+
+    def safe(name: str, seats: str = "XO") -> int:
+        return sum(all(one[seat]["worst"] >= 0 for seat in seats) for one in made[name])
+
+    return page.format(
+        **{**found, "uct": {int(budget): both for budget, both in found["uct"].items()}},
+        safe_attacker=_safe_from(found["taught"]["attacker"]),
+        safe_minimax=_safe_from(found["taught"]["minimax"]),
+        learned_games=LEARNED,
+        seeds=len(made["search"]),
+        safe_search=safe("search"),
+        safe_network=safe("network"),
+        unsafe_narrow=len(made["narrow search"]) - safe("narrow search", "O"),
+        narrow_network=_mean(made["narrow network"], "O", "block"),
+        narrow_search=_mean(made["narrow search"], "O", "block"),
+    )
+
+
+def _mean(both: dict[str, Any] | list[dict[str, Any]], seat: str, what: str) -> float:
+    """A player's figure, over seeds if it has learned."""
+    rows = both if isinstance(both, list) else [both]
+    return sum(float(row[seat][what]) for row in rows) / len(rows)
+
+
+def _both_seats(players: dict[str, Any]) -> str:
+    lines = [
+        "| player | seat | wins against random | attacks | blocks | blocks on its path | worst case | loses to it |"
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    shares = ("win", "attack", "block", "block_on_path")
+    for name, both in players.items():
+        for seat in "XO":
+            cells = [f"{_mean(both, seat, what):.1%}" for what in shares]
+            cells += [f"{_mean(both, seat, 'worst'):+.2f}", f"{_mean(both, seat, 'loses'):.1%}"]
+            lines.append(f"| {name} | {seat} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _teaching(taught: dict[str, list[dict[str, float]]]) -> str:
+    lines = [f"| punished in | {' | '.join(f'{share:.0%}' for share in SHARES)} |", f"|---|{'---|' * len(SHARES)}"]
+    for teacher, reports in taught.items():
+        for what, name in (
+            ("block", "blocks"),
+            ("loses", "loses to its best response"),
+            ("win", "wins against random"),
+        ):
+            cells = " | ".join(f"{report[what]:.0%}" for report in reports)
+            lines.append(f"| {teacher}: {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def _safe_from(reports: list[dict[str, float]]) -> float:
+    return next(share for share, report in zip(SHARES, reports, strict=True) if report["worst"] >= 0)
+
+
+def _soccer(players: dict[str, dict[str, float]]) -> str:
+    lines = ["| policy | wins against random | wins against its best response | worst case |", "|---|---|---|---|"]
+    for name, own in players.items():
+        shares = f"{own['against_random']:.1%} | {own['against_best_response']:.1%}"
+        lines.append(f"| {name} | {shares} | {0.0 + round(own['worst'], 3):+.3f} |")
+    return "\n".join(lines)
+
+
+def _costs(found: dict[str, Any]) -> str:
+    """Games that were played to learn, and how often the game was asked beside them what a move leads to."""
+    rows = [
+        ("dynamic programming: best response, minimax", "0", f"{found['moves']['tic-tac-toe']:,}, each move once"),
+        ("Q-learning, minimax-Q", f"{LEARNED:,}", "0"),
+        ("UCT", "0", "the simulations, and random games from each, in every move that it plays"),
+        ("AlphaZero-lite", f"{found['games']:,}", f"{found['calls']:,.0f}"),
+    ]
+    lines = ["| player of tic-tac-toe | games | looks ahead |", "|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
 def _answer(answer: str) -> str:
     """A command or a file in code, a link as it is."""
     return f"`{answer}`" if answer.startswith("relook ") else answer
 
 
 PAGES = {"presets.md": presets_page, "side-by-side.md": side_by_side_page, "doctor.md": doctor_page}
-PAGES |= {"labs.md": labs_page, "notes.md": notes_page}
+PAGES |= {"labs.md": labs_page, "notes.md": notes_page, "win-or-defend.md": win_or_defend_page}
 
 
 if __name__ == "__main__":
-    for name, page in PAGES.items():
-        (DOCS / name).write_text(page(), encoding="utf-8")
     if "--pictures" in sys.argv:
         for name in LABS:
-            save(find(name).draw(find(name).compute()), DOCS / "images" / "labs" / f"{name}.png")
+            found = find(name).compute()
+            save(find(name).draw(found), DOCS / "images" / "labs" / f"{name}.png")
+            if name == "defend":
+                (DOCS / "win-or-defend.json").write_text(json.dumps(plain(found), indent=1) + "\n", encoding="utf-8")
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")

@@ -64,6 +64,17 @@ def test_an_answer_is_one_of_the_choices_and_the_lesson_has_numbers(name: str) -
     assert any(character.isdigit() for character in own.lesson(found(name)))
 
 
+def test_a_sign_bug_breaks_what_winning_and_defending_claims_of_self_play_and_nothing_else() -> None:
+    own = find("defend")  # which takes a minute or two as it is
+    mistaken = own.wrong()
+    broken = [claim.what for claim in own.claims(mistaken) if not claim.holds]
+    assert len(broken) == 3
+    assert all("minimax-Q" in what for what in broken)
+    assert not illegible(own.draw(mistaken))
+    assert own.answer(mistaken) == 2
+    assert "60,000" in own.lesson(mistaken)
+
+
 def test_claims_compare_in_three_ways() -> None:
     def claim(found: float, kind: Any) -> Claim:
         return Claim("x", found, 1.0, 0.1, "y", kind)

@@ -149,7 +149,7 @@ def _of_search(found: Found) -> list[Claim]:
     made = [
         Claim(
             f"first player, UCT with {budget} simulations: {TOLD['block']}",
-            found.uct[budget][FIRST],
+            found.uct[budget][FIRST].block,
             value,
             tolerance,
             "an independent program gave .67 to .77, .93 to .96, and 1.00, of 100 positions",
@@ -231,20 +231,23 @@ def _teaching(at: Axes, found: Found) -> None:
 
 
 def lesson(found: Found) -> str:
-    win_only, priced = of(found, "win-only", "block"), of(found, "best-response", "block")
+    def share(name: str, what: str) -> str:
+        return f"{of(found, name, what):.0%}"
+
     return (
         "Who learns against an opponent becomes the best response to that opponent. Against random moves a threat is "
-        f"carried out rarely: if only a win counts, the second player blocks {win_only:.0%} of what it must; if a loss "
-        f"costs as much as a win gives, {priced:.0%}. An opponent who attacks in one move of a hundred makes it block "
-        "always, and it still loses every game to one that knows it, by a fork: it is safe from "
-        f"{safe_from(found, 'attacker'):.0%} attacks on, or {safe_from(found, 'minimax'):.0%} minimax moves. Minimax "
-        f"is never beaten and pays for it with wins: {of(found, 'minimax', 'win'):.0%} against random moves, not "
-        f"{of(found, 'best-response', 'win'):.0%}. Learning goes wrong in ways that look alike: not telling the loser "
-        f"leaves {of(found, 'untold', 'block'):.0%} of blocks, a lost minus sign {of(found, 'sign-bug', 'block'):.0%}. "
-        f"Self-play is safe after {LEARNED:,} games or nearly so, AlphaZero-lite after {found.games:,} games and "
-        f"{found.calls:,.0f} looks ahead; dynamic programming needs no game at all. What no game came through, nobody "
-        f"has learned: without random moves and turned boards the network blocks {of(found, 'narrow network', 'block'):.0%}"
-        f", with a search {of(found, 'narrow search', 'block'):.0%}, and loses to its best response all the same."
+        f"carried out rarely: if only a win counts, the second player blocks {share('win-only', 'block')} of what it "
+        f"must; if a loss costs as much as a win gives, {share('best-response', 'block')}. An opponent who attacks in "
+        f"{blocks_from(found):.0%} of its moves makes it block always, and it still loses every game to one that knows "
+        f"it, by a fork: it is safe from {safe_from(found, 'attacker'):.0%} attacks on, or "
+        f"{safe_from(found, 'minimax'):.0%} minimax moves. Minimax is never beaten, and pays for it with wins: "
+        f"{share('minimax', 'win')} against random moves, not {share('best-response', 'win')}. Learning goes wrong in "
+        f"ways that look alike: not telling the loser leaves {share('untold', 'block')} of blocks, a lost minus sign "
+        f"{share('sign-bug', 'block')}. Self-play is safe, or nearly so, after {LEARNED:,} games, AlphaZero-lite after "
+        f"{found.games:,} and {found.calls:,.0f} looks ahead; dynamic programming needs no game at all. What no game "
+        "came through, nobody has learned: without random moves and turned boards the network blocks "
+        f"{share('narrow network', 'block')}, with a search {share('narrow search', 'block')}, and it loses to its "
+        "best response all the same."
     )
 
 

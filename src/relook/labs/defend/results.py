@@ -1,5 +1,6 @@
 """Everything that the lab says with a number: three acts, exact, learned and searched."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from relook.games.alphazero import SIMULATIONS, AlphaZero
 from relook.games.game import FIRST, SECOND, Array, Game, connect_four, tic_tac_toe
 from relook.games.measures import Report, Situations
 from relook.games.players import EXPERT, LEARNED, NARROW, SEARCHED, by_network, by_search, table
-from relook.games.search import random_games, search, ucb1
+from relook.games.search import random_games, ucb1
 from relook.games.solving import (
     WIN_ONLY,
     ZERO_SUM,
@@ -48,6 +49,8 @@ class Soccer(NamedTuple):
 class Found(NamedTuple):
     positions: dict[str, int]
     """How many each game has."""
+    moves: dict[str, int]
+    """How many moves there are in all of them together: what dynamic programming asks of the game."""
     blocks: dict[str, tuple[int, int]]
     """In how many positions each player must block."""
     exact: dict[str, dict[str, Both]]
@@ -57,10 +60,10 @@ class Found(NamedTuple):
     taught: dict[str, list[Report]]
     """The second player's best response to one that punishes in SHARES of its moves: by who that is."""
     soccer: dict[str, Soccer]
+    uct: dict[int, Both]
+    """By simulations in each move."""
     learned: dict[str, list[Both]]
     """By player, for each seed."""
-    uct: dict[int, tuple[float, float]]
-    """Simulations: the block rate in each seat."""
     alphazero: dict[str, list[Both]]
     """By what it is, for each seed."""
     games: int
@@ -71,22 +74,37 @@ class Found(NamedTuple):
 
 def compute(seeds: int = SEEDS, games: int = SEARCHED, *, sign: float = -1.0) -> Found:
     """With `sign` 1, minimax-Q takes what is good for the other player for good."""
-    game, larger = tic_tac_toe(), connect_four()
-    situations = {own.name: [Situations(own, seat) for seat in SEATS] for own in (game, larger)}
-    ours = situations[game.name]
-    alphazero, learner = _alphazero(game, ours, seeds, games)
+    game = tic_tac_toe()
+    both = [Situations(game, seat) for seat in SEATS]
+    alphazero, learner = _alphazero(game, both, seeds, games)
+    return _without_seeds()._replace(
+        learned=_learned(game, both, seeds, sign),
+        alphazero=alphazero,
+        games=learner.games,
+        calls=float(learner.calls.mean()),
+    )
+
+
+@cache
+def _without_seeds() -> Found:
+    """What no learning changes."""
+    games = [tic_tac_toe(), connect_four()]
+    situations = {game.name: [Situations(game, seat) for seat in SEATS] for game in games}
+    small = games[0]
+    ours = situations[small.name]
     return Found(
-        {own.name: len(own.board) for own in (game, larger)},
-        {name: _pair(int(of.blocks.any(1).sum()) for of in both) for name, both in situations.items()},
-        {own.name: _exact(own, situations[own.name]) for own in (game, larger)},
-        exploitability(game, uniform(game), uniform(game)),
-        _taught(game, ours[SECOND]),
-        _soccer(),
-        _learned(game, ours, seeds, sign),
-        {budget: _pair(_blocks(game, of, budget) for of in ours) for budget in BUDGETS},
-        alphazero,
-        learner.games,
-        float(learner.calls.mean()),
+        positions={game.name: len(game.board) for game in games},
+        moves={game.name: int(game.legal.sum()) for game in games},
+        blocks={name: _pair(int(of.blocks.any(1).sum()) for of in both) for name, both in situations.items()},
+        exact={game.name: _exact(game, situations[game.name]) for game in games},
+        uniform_exploitability=exploitability(small, uniform(small), uniform(small)),
+        taught=_taught(small, ours[SECOND]),
+        soccer=_soccer(),
+        uct={budget: _uct(small, ours, budget) for budget in BUDGETS},
+        learned={},
+        alphazero={},
+        games=0,
+        calls=0.0,
     )
 
 
@@ -133,7 +151,7 @@ def _soccer() -> dict[str, Soccer]:
         "deterministic": soccer.deterministic(game)[0],
     }
 
-    def told(policy: soccer.Array) -> Soccer:
+    def told(policy: np.ndarray) -> Soccer:
         shares = []
         for other in (random, soccer.best_response(game.turned(), policy)[0]):
             scored, conceded = soccer.score(game, policy, other)
@@ -162,13 +180,11 @@ def _learned(game: Game, both: list[Situations], seeds: int, sign: float) -> dic
     return found
 
 
-def _blocks(game: Game, of: Situations, simulations: int) -> float:
-    """How often UCT blocks, in all positions where it must."""
-    where = np.flatnonzero(of.blocks.any(1))
-    rng = stream(0, f"uct/{of.seat}/{simulations}")
-    visits = search(game, where, random_games(game, rng), simulations, ucb1).visits
-    most = visits == visits.max(1, keepdims=True)
-    return float(((most & of.blocks[where]).sum(1) / most.sum(1)).mean())
+def _uct(game: Game, both: list[Situations], simulations: int) -> Both:
+    """Search alone, which has learned nothing."""
+    judge = random_games(game, stream(0, f"uct/{simulations}"))
+    policy = table(game, by_search(game, judge, simulations, bonus=ucb1))
+    return _pair(of.report(policy) for of in both)
 
 
 @torch.no_grad()
@@ -188,3 +204,16 @@ def _alphazero(game: Game, both: list[Situations], seeds: int, games: int) -> tu
             label = name if arm is EXPERT else f"narrow {name}"
             found.setdefault(label, []).append(_pair(of.report(policy) for of in both))
     return found, learner
+
+
+def plain(value: Any) -> Any:
+    """Results as JSON has them: what is by seat as X and O, numbers to six digits."""
+    if hasattr(value, "_asdict"):
+        return {name: plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, dict):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    if isinstance(value, tuple):
+        return {mark: plain(part) for mark, part in zip("XO", value, strict=True)}
+    return round(value, 6) if isinstance(value, float) else value
