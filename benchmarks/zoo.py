@@ -178,7 +178,7 @@ def known(self_test: Path) -> None:
     page = ["# The bug zoo", "", "Made by `relook doctor self-test --json` and `python -m benchmarks.zoo`.", ""]
     page += ["| bugs | how many | caught | right component | inside | outside | watching a training notices |"]
     page += ["|---|---|---|---|---|---|---|"]
-    for what, bugs in groups.items():
+    for what, bugs in ((what, bugs) for what, bugs in groups.items() if bugs):
         rows, n = [told[bug.name] for bug in bugs], len(bugs)
         caught, right = (sum(map(bool, each)) for each in zip(*(_judged(row) for row in rows), strict=True))
         tiers = [sum(row["tier"] == tier for row in rows) for tier in ("inside", "outside")]
