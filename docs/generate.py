@@ -191,7 +191,8 @@ def notes_page() -> str:
 def win_or_defend_page() -> str:
     """The essay: its text by hand, every number from what the lab computed."""
     found = json.loads((DOCS / "win-or-defend.json").read_text(encoding="utf-8"))
-    learned, made = found["learned"], found["alphazero"]
+    learned, searched = found["learned"], found["alphazero"]
+    uct = {f"uct {budget}": seeds for budget, seeds in found["uct"].items()}
     page = (DOCS / "win-or-defend.head.md").read_text(encoding="utf-8")
     tables = {
         "PLAYERS": _both_seats(found["exact"]["tic-tac-toe"]),
@@ -199,26 +200,26 @@ def win_or_defend_page() -> str:
         "CONNECT FOUR": _both_seats(found["exact"]["connect-four"]),
         "SOCCER": _soccer(found["soccer"]),
         "LEARNED": _both_seats(learned),
-        "SEARCH": _both_seats({f"uct {budget}": both for budget, both in found["uct"].items()} | made),
+        "SEARCH": _both_seats(uct | searched),
         "COSTS": _costs(found),
     }
     for mark, table in tables.items():
         page = page.replace(f"\n{mark}\n", f"\n{table}\n")
 
     def safe(name: str, seats: str = "XO") -> int:
-        return sum(all(one[seat]["worst"] >= 0 for seat in seats) for one in made[name])
+        return sum(all(one[seat]["worst"] >= 0 for seat in seats) for one in searched[name])
 
     return page.format(
-        **{**found, "uct": {int(budget): both for budget, both in found["uct"].items()}},
-        safe_attacker=_safe_from(found["taught"]["attacker"]),
-        safe_minimax=_safe_from(found["taught"]["minimax"]),
+        **found,
         learned_games=LEARNED,
-        seeds=len(made["search"]),
+        minimax_q_loses=_mean(learned["minimax-q"], "O", "loses"),
+        seeds=len(searched["search"]),
         safe_search=safe("search"),
         safe_network=safe("network"),
-        unsafe_narrow=len(made["narrow search"]) - safe("narrow search", "O"),
-        narrow_network=_mean(made["narrow network"], "O", "block"),
-        narrow_search=_mean(made["narrow search"], "O", "block"),
+        unsafe_narrow=len(searched["narrow-search"]) - safe("narrow-search", "O"),
+        narrow_network=_mean(searched["narrow-network"], "O", "block"),
+        narrow_search=_mean(searched["narrow-search"], "O", "block"),
+        **{name.replace(" ", "_"): _mean(seeds, "O", "block") for name, seeds in uct.items()},
     )
 
 
@@ -243,20 +244,16 @@ def _both_seats(players: dict[str, Any]) -> str:
 
 
 def _teaching(taught: dict[str, list[dict[str, float]]]) -> str:
-    lines = [f"| punished in | {' | '.join(f'{share:.0%}' for share in SHARES)} |", f"|---|{'---|' * len(SHARES)}"]
+    lines = [f"| O; punished in | {' | '.join(f'{share:.0%}' for share in SHARES)} |", f"|---|{'---|' * len(SHARES)}"]
     for teacher, reports in taught.items():
-        for what, name in (
-            ("block", "blocks"),
-            ("loses", "loses to its best response"),
-            ("win", "wins against random"),
+        for what, name, digits in (
+            ("block", "blocks", 0),
+            ("loses", "loses to its best response", 0),
+            ("win", "wins", 1),
         ):
-            cells = " | ".join(f"{report[what]:.0%}" for report in reports)
+            cells = " | ".join(f"{report[what]:.{digits}%}" for report in reports)
             lines.append(f"| {teacher}: {name} | {cells} |")
     return "\n".join(lines)
-
-
-def _safe_from(reports: list[dict[str, float]]) -> float:
-    return next(share for share, report in zip(SHARES, reports, strict=True) if report["worst"] >= 0)
 
 
 def _soccer(players: dict[str, dict[str, float]]) -> str:
@@ -268,14 +265,17 @@ def _soccer(players: dict[str, dict[str, float]]) -> str:
 
 
 def _costs(found: dict[str, Any]) -> str:
-    """Games that were played to learn, and how often the game was asked beside them what a move leads to."""
+    """Games that were played to learn, and how often the game was asked what a move leads to, beside playing them."""
     rows = [
-        ("dynamic programming: best response, minimax", "0", f"{found['moves']['tic-tac-toe']:,}, each move once"),
+        ("dynamic programming: all exact players", "0", f"{found['moves']['tic-tac-toe']:,}, each move once"),
         ("Q-learning, minimax-Q", f"{LEARNED:,}", "0"),
-        ("UCT", "0", "the simulations, and random games from each, in every move that it plays"),
+        *(
+            (f"UCT, {n} simulations", "0", f"{calls:,.0f} for each of its moves")
+            for n, calls in found["uct_calls"].items()
+        ),
         ("AlphaZero-lite", f"{found['games']:,}", f"{found['calls']:,.0f}"),
     ]
-    lines = ["| player of tic-tac-toe | games | looks ahead |", "|---|---|---|"]
+    lines = ["| player of tic-tac-toe | games | simulator calls |", "|---|---|---|"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 

@@ -23,9 +23,9 @@ def test_a_game_against_minimax_is_shown_move_by_move(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, "5", "5", "nonsense", "9", "3", "4", "7", "1", "2", "6", "8")
-    assert main(["play", "--against", "minimax"]) == 0
+    assert main(["play"]) == 0
     said = capsys.readouterr().out
-    assert "minimax: plays what is best against the best. You are X." in said
+    assert "minimax: what is best against the best. You are X." in said
     assert ", or q; found 'nonsense'" in said
     assert "found '5'" in said, "a field that is taken"
     assert "+0.00*" in said, "what it thinks of a corner after the centre"
@@ -64,7 +64,7 @@ def test_connect_four_where_the_other_moves_first_and_leaving(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, "2", "q")
-    assert main(["play", "connect-four", "--against", "random", "--first"]) == 0
+    assert main(["play", "connect-four", "--against", "random", "--seat", "O"]) == 0
     said = capsys.readouterr().out
     assert "You are O." in said
     assert "?" in said, "a player that moves at random expects nothing"
@@ -79,16 +79,18 @@ def test_a_player_that_learns_says_so_and_the_list_names_all(
 ) -> None:
     from relook.games.players import PLAYERS
 
-    answers(monkeypatch, "q")
+    answers(monkeypatch, "Q")
     assert main(["play", "--against", "minimax-q"]) == 0
-    assert "Training minimax-q: seconds …" in capsys.readouterr().out
+    assert "Training minimax-q for a few seconds …" in capsys.readouterr().out
     assert main(["play", "--players"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in PLAYERS)
+    assert main(["play", "connect-four", "--players"]) == 0
+    assert "network" not in capsys.readouterr().out
 
 
 def test_what_cannot_be_played_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play", "--against", "nobody"]) == 2
-    assert "expected a player among random" in capsys.readouterr().err
+    assert "expected a player of tic-tac-toe: random" in capsys.readouterr().err
     assert main(["play", "connect-four", "--against", "network"]) == 2
-    assert "expected a game that network plays, tic-tac-toe; found connect-four" in capsys.readouterr().err
+    assert "expected a player of connect-four: random, " in capsys.readouterr().err

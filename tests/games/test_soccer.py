@@ -43,7 +43,9 @@ def test_the_game_is_the_same_from_the_other_seat() -> None:
 
     mirrored = [NUMBER[across(q), across(p), 1 - ball] for p, q, ball in GAME.states]
     other_way = [SOUTH, NORTH, EAST, WEST, STAND]
-    np.testing.assert_allclose(turned.goal[mirrored][:, other_way][:, :, other_way], GAME.goal)
+    there = np.ix_(mirrored, other_way, other_way)
+    np.testing.assert_allclose(turned.goal[there], GAME.goal)
+    np.testing.assert_allclose(turned.transition[there][..., mirrored], GAME.transition)
 
 
 def test_one_programme_solves_all_matrix_games() -> None:

@@ -121,9 +121,26 @@ def test_prices_change_what_is_best() -> None:
     random = solving.uniform(GAME)
     cheap = solving.best_response(GAME, SECOND, random, solving.WIN_ONLY)[0][0]
     assert cheap == pytest.approx(0.93862, abs=1e-5), "the chance to win"
-    dear = solving.Prices(win=0.0, draw=0.0, loss=-1.0)
+    dear = solving.Rewards(win=0.0, draw=0.0, loss=-1.0)
     policy = solving.among_best(GAME, solving.best_response(GAME, SECOND, random, dear)[1])
     assert solving.outcomes(GAME, random, policy)[0][0] < 0.01, "who only fears a loss hardly loses"
+
+
+@pytest.mark.parametrize("seat", [FIRST, SECOND])
+@pytest.mark.parametrize("game", [GAME, SMALL], ids=lambda game: game.name)
+def test_the_best_of_the_safe_moves_is_safe_and_loses_little(game: Game, seat: int) -> None:
+    other = drawn_policy(game, 5)
+    safe = solving.safe_moves(game, seat)
+    value, q = solving.best_response(game, seat, other, moves=safe)
+    policy = solving.among_best(game, q)
+    own = (game.seat == seat) & ~game.over
+    assert not policy[own][~safe[own]].any()
+    assert solving.worst_case(game, seat, policy) == solving.minimax(game, seat)[0][0]
+    cautious = solving.outcomes(game, *seated(seat, solving.among_best(game, solving.minimax(game, seat)[1]), other))[0]
+    sign = 1 - 2 * seat
+    assert (
+        sign * (cautious[0] - cautious[2]) <= value[0] + 1e-12 <= solving.best_response(game, seat, other)[0][0] + 2e-12
+    )
 
 
 def test_exploitability_of_random_moves_is_known() -> None:
@@ -168,6 +185,35 @@ def test_a_report_counts_what_it_says() -> None:
     assert 0 < never.attack < 1
     assert never.win + never.loss < 1
     assert measures._rate(blind, situations.wins & False, np.ones(len(blind))) == 1
+
+
+@pytest.mark.parametrize("seat", [FIRST, SECOND])
+def test_a_report_agrees_with_games_that_are_played(seat: int) -> None:
+    situations, policy, random = Situations(GAME, seat), drawn_policy(GAME, 6), solving.uniform(GAME)
+    report = situations.report(policy)
+    response = solving.among_best(GAME, solving.best_response(GAME, 1 - seat, policy)[1])
+    rng, played = np.random.default_rng(7), 20_000
+
+    def play(other: Array) -> tuple[float, float, float]:
+        """How often it wins, how often it loses, and how often it blocks where it must on the way."""
+        state, due, made = np.zeros(played, dtype=int), 0, 0
+        while (on := np.flatnonzero(~GAME.over[state])).size:
+            mine = GAME.seat[state[on]] == seat
+            share = np.where(mine[:, None], policy[state[on]], other[state[on]])
+            move = (share.cumsum(1) > rng.random((on.size, 1))).argmax(1)
+            blocks = situations.blocks[state[on]]
+            due, made = due + int(blocks.any(1).sum()), made + int(blocks[np.arange(on.size), move].sum())
+            state[on] = GAME.after[state[on], move]
+        result = GAME.outcome[state] * (1 - 2 * seat)
+        return float((result == 1).mean()), float((result == -1).mean()), made / due
+
+    error = 4 * 0.5 / played**0.5
+    win, loss, _ = play(random)
+    assert (report.win, report.loss) == pytest.approx((win, loss), abs=error)
+    win, loss, _ = play(response)
+    assert report.loses == pytest.approx(loss, abs=error)
+    assert report.worst == pytest.approx(win - loss, abs=2 * error)
+    assert report.block_on_path == pytest.approx(play(solving.mixed(response, random, 0.5))[2], abs=4 * error)
 
 
 def test_openspiel_says_the_same_of_the_same_policies() -> None:

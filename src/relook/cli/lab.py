@@ -88,6 +88,8 @@ def _one(console: Console, lab: "Lab[Any]", form: Form) -> bool:
         said = "[green]It held.[/]" if guess == answer else "[yellow]It did not hold.[/]"
         console.print(f"Your prediction: {escape(lab.choices[guess])}. {said}")
     console.print(f"What came out: [bold]{escape(lab.choices[answer])}[/]\n")
+    if lab.table:
+        console.print(escape(lab.table(found)), end="\n\n")
     console.print(escape(lab.lesson(found)), end="\n\n")
     if lab.erratum:
         console.print(f"[bold]The notes, once more.[/] {escape(lab.erratum)}", end="\n\n")

@@ -22,21 +22,22 @@ class Form:
     """Play tic-tac-toe, or Connect Four on 4 × 4 fields, against a player that was solved, trained, or searches.
 
     Before each of its moves you see what it expects of every move, from -1 for a loss to 1 for a win. Fields, or
-    columns, have numbers: type one and press Enter; q ends the game. relook play --players says who there is.
+    columns, have numbers: type one and press Enter; q ends the game. relook play --players says who there is; who has
+    to learn first does so when you ask for it, from --seed.
     """
 
     game: Annotated[tyro.conf.Positional[Literal["tic-tac-toe", "connect-four"]], tyro.conf.arg(metavar="GAME")] = (
         "tic-tac-toe"
     )
     """What is played."""
-    against: str = "alphazero"
-    """The player."""
-    first: bool = False
-    """Whether the other player moves first; without it you do."""
+    against: Annotated[str, tyro.conf.arg(metavar="PLAYER")] = "minimax"
+    """The other player."""
+    seat: Literal["X", "O"] = "X"
+    """Yours: X moves first."""
     seed: int = 0
-    """Of the player's training, and of its choice among moves that it likes equally."""
+    """Of the other player's training, and of its choice among moves that it likes equally."""
     players: bool = False
-    """List the players, and play nothing."""
+    """List the players of the game, and play nothing."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -50,16 +51,17 @@ def run(arguments: Sequence[str]) -> None:
     console = Console(highlight=False, width=min(Console().width, 100))
     if form.players:
         for name, one in PLAYERS.items():
-            games = "" if len(one.only) == len(GAMES) else f" ({', '.join(one.only)})"
-            console.print(f"{name:<15}{escape(one.what + games)}", soft_wrap=True)
+            if form.game in one.games:
+                learns = f" (learns for {one.learns})" if one.learns else ""
+                console.print(f"{name:<16}{escape(one.what + learns)}", soft_wrap=True)
         return
     other = known(form.against, form.game)
     single_threaded()
-    game, seat = GAMES[form.game](), FIRST if form.first else SECOND
-    if other.takes:
-        console.print(f"[dim]Training {form.against}: {other.takes} …[/]")
+    game, seat = GAMES[form.game](), FIRST if form.seat == "O" else SECOND
+    if other.learns:
+        console.print(f"[dim]Training {form.against} for {other.learns} …[/]")
     think, rng, state = other.make(game, seat, form.seed), stream(form.seed, "play"), 0
-    console.print(f"{form.against}: {other.what}. You are {MARKS[2 - seat]}.\n")
+    console.print(f"{form.against}: {escape(other.what)}. You are {form.seat}.\n")
     while not game.over[state]:
         if game.seat[state] == seat:
             thoughts = think(np.array([state]))
@@ -88,7 +90,7 @@ def _ask(console: Console, game: "Game", state: int) -> int | None:
             word = input("Your move: ").strip()
         except EOFError:
             return None
-        if word == "q":
+        if word.lower() == "q":
             return None
         if word.isdecimal() and int(word) in moves:
             return int(word) - 1
@@ -97,10 +99,10 @@ def _ask(console: Console, game: "Game", state: int) -> int | None:
 
 def _thoughts(game: "Game", state: int, thoughts: "Thoughts") -> str:
     """The board with what the player expects of each move, and a star at those that it would make."""
-    [policy], [worth] = thoughts
+    [policy], [value] = thoughts
 
     def cell(move: int) -> str:
-        said = "   ? " if worth[move] != worth[move] else f"{worth[move]:+.2f}"
+        said = "   ? " if value[move] != value[move] else f"{value[move]:+.2f}"
         return f"[bold green]{said}*[/]" if policy[move] > 0 else f"[cyan]{said} [/]"
 
     return _board(game, state, cell, width=8)

@@ -1,7 +1,7 @@
 """AlphaZero-lite: a network learns from the searches that it guides (Silver et al. 2017, 2018, arXiv:1712.01815).
 
 A population of agents plays against itself, each bit for bit as if alone. What is left out for games this small:
-convolutions, Dirichlet noise, a temperature that falls, resignation, evaluation matches.
+convolutions, weight decay, Dirichlet noise, a temperature that falls, resignation, evaluation matches.
 """
 
 from itertools import product
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relook.games.game import Array, Game
-from relook.games.search import Judge, Judgement, Positions, search
+from relook.games.search import Evaluation, Evaluator, Positions, search
 from relook.games.solving import uniform
 from relook.networks.mlp import MLP
 from relook.population import Adam, Agents, Parameters
@@ -66,22 +66,22 @@ class AlphaZero:
         """What each agent has played."""
         return self.rounds * TOGETHER
 
-    def judge(self, positions: Positions) -> Judgement:
+    def evaluate(self, positions: Positions) -> Evaluation:
         """P and V of positions [A·G], those of an agent side by side."""
-        return self._judge(self.parameters, positions)
+        return self._evaluate(self.parameters, positions)
 
-    def one(self, agent: int) -> Judge:
+    def one(self, agent: int) -> Evaluator:
         """P and V as one agent holds them."""
         parameters = Parameters(1, self.parameters.groups, self.network.shapes)
         parameters.theta.copy_(self.parameters.theta[agent : agent + 1])
-        return lambda positions: self._judge(parameters, positions)
+        return lambda positions: self._evaluate(parameters, positions)
 
-    def _judge(self, parameters: Parameters, positions: Positions) -> Judgement:
+    def _evaluate(self, parameters: Parameters, positions: Positions) -> Evaluation:
         x = torch.from_numpy(self.planes[positions.reshape(len(parameters.theta), -1)])
         logits, value = (self.network.one(parameters, group, x).flatten(0, 1) for group in ("policy", "value"))
         legal = torch.from_numpy(self.game.legal[positions])
         prior = _log_shares(logits, legal).exp().masked_fill(~legal, 0)
-        return Judgement(prior.double().numpy(), torch.tanh(value[:, 0]).double().numpy())
+        return Evaluation(prior.double().numpy(), torch.tanh(value[:, 0]).double().numpy())
 
     @torch.no_grad()
     def play_and_learn(self) -> None:
@@ -116,8 +116,8 @@ class AlphaZero:
         state, ways, policies = np.zeros(len(rows), dtype=np.int64), [], []
         for move in range(len(game.layers) - 1):
             on = ~game.over[state]
-            searched = search(game, np.where(on, state, 0), self.judge, SIMULATIONS)
-            self.calls += SIMULATIONS * on.reshape(agents, -1).sum(1)
+            searched = search(game, np.where(on, state, 0), self.evaluate, SIMULATIONS)
+            self.calls += (searched.calls * on).reshape(agents, -1).sum(1)
             ways.append(state)
             policies.append(searched.policy)
             block = self.rounds * len(game.layers) + move
@@ -132,7 +132,7 @@ class AlphaZero:
         return way.reshape(*count), np.stack(policies, 1).reshape(*count, game.after.shape[1]), result.reshape(*count)
 
     def _update(self, planes: Tensor, legal: Tensor, policy: Tensor, result: Tensor) -> None:
-        """A step on Σ (z - V)² - π · log P, the mean over a batch of each agent (Silver et al. 2017, Eq. 1)."""
+        """A step on the mean of (z - V)² - π · log P over each agent's batch (Silver et al. 2017, Eq. 1, no c‖θ‖²)."""
         (logits, raw), backward = self.network(self.parameters, planes)
         value = torch.tanh(raw[..., 0])
         by_logits = (_log_shares(logits, legal).exp() - policy).masked_fill(~legal, 0)

@@ -4,10 +4,11 @@ Tables are lists while they are learned: one number at a time, they are several 
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from relook.games.game import Array, Game
+from relook.games.game import Array, Booleans, Game
 from relook.population import stream
 
 EXPLORE = 0.3
@@ -16,16 +17,25 @@ BLOCK = 1_000
 """Games whose random numbers are drawn at once."""
 
 
+class Table(NamedTuple):
+    """What was learned."""
+
+    q: Array
+    """The value of each move to whoever makes it, 0 where nothing was learned [S, A]."""
+    tried: Booleans
+    """Where something was [S, A]."""
+
+
 def q_learning(
     game: Game, seat: int, seed: int, games: int, *, rate: float = 0.2, loss_is_learned: bool = True
-) -> Array:
-    """Q [S, A] of a player who meets random moves: 1 for a win, -1 for a loss.
+) -> Table:
+    """Q(s, a) of a player who meets random moves: 1 for a win, -1 for a loss.
 
-    A move is judged when the other one has replied: Q(s, a) ← Q(s, a) + α (r + max Q(s', ·) - Q(s, a)) (Watkins 1989).
+    Q(s, a) ← Q(s, a) + α (r + max Q(s', ·) - Q(s, a)) (Watkins 1989), where s' is what the other one's reply leads to.
     Without `loss_is_learned`, the game's last reply is forgotten: whoever loses has moved before it, and is not told.
     """
     after, outcome, moves = game.after.tolist(), (game.outcome * (1 - 2 * seat)).tolist(), _moves(game)
-    q = [[0.0] * len(row) for row in after]
+    q, tried = [[0.0] * len(row) for row in after], set[tuple[int, int]]()
     for chance in _chances(seed, "q_learning", games, len(game.layers)):
         state, turn = 0, 0
         if seat == 1:
@@ -38,20 +48,21 @@ def q_learning(
             if moves[to] or loss_is_learned or not replied:
                 target = max(q[to][m] for m in moves[to]) if moves[to] else outcome[to]
                 q[state][move] += rate * (target - q[state][move])
+                tried.add((state, move))
             state = to
-    return np.array(q)
+    return _table(q, tried)
 
 
 def minimax_q(
     game: Game, seed: int, looks: tuple[int, ...], *, rate: float = 0.5, sign: float = -1.0
-) -> Iterator[Array]:
-    """Q [S, A] of whoever moves, from games against oneself, after so many games each.
+) -> Iterator[Table]:
+    """Q(s, a) of whoever moves, from games against oneself, after so many games each.
 
     What is good for the next player is bad for this one: Q(s, a) ← Q(s, a) + α (r - max Q(s', ·) - Q(s, a)), which is
     Littman's minimax-Q (1994) where players take turns. With `sign` 1 the minus is missing.
     """
     after, over = game.after.tolist(), np.abs(game.outcome).tolist()
-    moves, q = _moves(game), [[0.0] * game.after.shape[1] for _ in game.after]
+    moves, q, tried = _moves(game), [[0.0] * len(row) for row in after], set[tuple[int, int]]()
     for played, chance in enumerate(_chances(seed, "minimax_q", looks[-1], len(game.layers)), 1):
         state, turn = 0, 0
         while moves[state]:
@@ -59,9 +70,16 @@ def minimax_q(
             to = after[state][move]
             target = sign * max(q[to][m] for m in moves[to]) if moves[to] else over[to]
             q[state][move] += rate * (target - q[state][move])
+            tried.add((state, move))
             state, turn = to, turn + 1
         if played in looks:
-            yield np.array(q)
+            yield _table(q, tried)
+
+
+def _table(q: list[list[float]], tried: set[tuple[int, int]]) -> Table:
+    table = Table(np.array(q), np.zeros((len(q), len(q[0])), dtype=bool))
+    table.tried[tuple(zip(*tried, strict=True))] = True
+    return table
 
 
 def _explored(q: list[float], moves: list[int], explore: float, which: float) -> int:

@@ -15,8 +15,8 @@ from relook.games.game import Array, Game
 Positions = NDArray[np.int64]
 
 
-class Judgement(NamedTuple):
-    """What is thought of positions before they are searched."""
+class Evaluation(NamedTuple):
+    """What is thought of positions before they are searched: P and V of AlphaZero."""
 
     prior: Array
     """How likely each move is to be good [T, A]."""
@@ -31,6 +31,8 @@ class Searched(NamedTuple):
     """How often each move was tried [T, A]."""
     q: Array
     """What it was worth on average to whoever moves, 0 if it was not tried [T, A]."""
+    calls: NDArray[np.int64]
+    """How often the game was asked what a move leads to [T]."""
 
     @property
     def policy(self) -> Array:
@@ -39,7 +41,7 @@ class Searched(NamedTuple):
         return policy
 
 
-Judge = Callable[[Positions], Judgement]
+Evaluator = Callable[[Positions], Evaluation]
 Bonus = Callable[[Array, Array], Array]
 """From the prior [T, A] and the visits [T, A] of moves: by how much each is to be preferred for being little known."""
 
@@ -61,11 +63,11 @@ def ucb1(prior: Array, visits: Array, weight: float = 2**0.5) -> Array:
     return np.where(visits == 0, 1e6 + prior, known)
 
 
-def search(game: Game, roots: Positions, judge: Judge, simulations: int, bonus: Bonus = puct) -> Searched:
+def search(game: Game, roots: Positions, evaluate: Evaluator, simulations: int, bonus: Bonus = puct) -> Searched:
     """Grow a tree from each root [T], none of them an end.
 
-    `judge` is asked about T positions at a time, one of each tree; where a simulation ends the game, its answer is not
-    used.
+    `evaluate` is asked about T positions at a time, one of each tree; its answer is not used where a simulation ends
+    the game.
     """
     trees, moves = len(roots), game.after.shape[1]
     every = np.arange(trees)
@@ -73,7 +75,8 @@ def search(game: Game, roots: Positions, judge: Judge, simulations: int, bonus: 
     child = np.full((trees, simulations + 1, moves), -1)
     prior, visits, total = (np.zeros((trees, simulations + 1, moves)) for _ in range(3))
     position[:, 0] = roots
-    prior[:, 0] = judge(roots).prior
+    prior[:, 0] = evaluate(roots).prior
+    calls = np.zeros(trees, dtype=np.int64)
     for added in range(1, simulations + 1):
         node, way = np.zeros(trees, dtype=np.int64), list[tuple[NDArray[np.int64], Positions, Positions]]()
         down = every
@@ -87,33 +90,38 @@ def search(game: Game, roots: Positions, judge: Judge, simulations: int, bonus: 
             to = child[down, at, move]
             new = to < 0
             fresh = down[new]
+            calls[fresh] += 1
             position[fresh, added] = game.after[position[fresh, at[new]], move[new]]
             child[fresh, at[new], move[new]] = node[fresh] = added
             node[down[~new]] = to[~new]
             down = down[~new][~game.over[position[down[~new], to[~new]]]]
         leaf = position[every, node]
-        judged = judge(leaf)
-        prior[every, node] = judged.prior
+        evaluated = evaluate(leaf)
+        prior[every, node] = evaluated.prior
         # to whoever moves at the leaf; at an end, to whoever would
-        value = np.where(game.over[leaf], game.outcome[leaf] * (1 - 2 * game.seat[leaf]), judged.value)
+        value = np.where(game.over[leaf], game.outcome[leaf] * (1 - 2 * game.seat[leaf]), evaluated.value)
         signs = np.ones(trees)
         for trees_on, at, move in reversed(way):
             signs[trees_on] *= -1
             visits[trees_on, at, move] += 1
             total[trees_on, at, move] += signs[trees_on] * value[trees_on]
     tried = visits[:, 0]
-    return Searched(tried.astype(np.int64), total[:, 0] / np.maximum(tried, 1))
+    return Searched(tried.astype(np.int64), total[:, 0] / np.maximum(tried, 1), calls)
 
 
-def random_games(game: Game, rng: np.random.Generator) -> Judge:
-    """Judges positions by one game of random moves from each."""
+class RandomGames:
+    """Evaluates positions by one game of random moves from each."""
 
-    def judge(positions: Positions) -> Judgement:
-        now, seat = positions.copy(), game.seat[positions]
+    def __init__(self, game: Game, rng: np.random.Generator) -> None:
+        self._game, self._rng = game, rng
+        self.calls = 0
+        """How often the game was asked what a move leads to."""
+
+    def __call__(self, positions: Positions) -> Evaluation:
+        game, now = self._game, positions.copy()
         while (on := ~game.over[now]).any():
-            drawn = np.where(game.legal[now[on]], rng.random((on.sum(), game.after.shape[1])), -1)
+            drawn = np.where(game.legal[now[on]], self._rng.random((on.sum(), game.after.shape[1])), -1)
             now[on] = game.after[now[on], drawn.argmax(1)]
-        noise = 1e-3 * rng.random((len(positions), game.after.shape[1]))
-        return Judgement(noise, game.outcome[now] * (1.0 - 2 * seat))
-
-    return judge
+            self.calls += int(on.sum())
+        noise = 1e-3 * self._rng.random((len(positions), game.after.shape[1]))
+        return Evaluation(noise, game.outcome[now] * (1.0 - 2 * game.seat[positions]))

@@ -22,7 +22,8 @@ START = ((2, 3), (1, 1))
 """Where the first player and the second begin; the first scores in the west, the second in the east."""
 DISCOUNT = 0.9
 """Each step is the last with probability 0.1, and the game is drawn then."""
-NEAR = 1e-9
+NEAR = 1e-7
+"""How exactly a linear programme is solved."""
 
 State = tuple[tuple[int, int], tuple[int, int], int]
 """The fields of both players, and who has the ball."""
@@ -33,7 +34,7 @@ class Soccer(NamedTuple):
 
     states: tuple[State, ...]
     goal: Array
-    """The chance that the one who acts first in the array scores in this step, and that the other does [S, A, A, 2]."""
+    """The chance that the player of the first action scores in this step, and that the other does [S, A, A, 2]."""
     transition: Array
     """The chance of each next state, if nobody scores [S, A, A, S]."""
     start: Array

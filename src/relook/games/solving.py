@@ -15,7 +15,7 @@ NEAR = 1e-9
 """Moves whose values differ by less are equally good."""
 
 
-class Prices(NamedTuple):
+class Rewards(NamedTuple):
     """What the end of a game is worth to the player who is trained."""
 
     win: float = 1.0
@@ -23,8 +23,8 @@ class Prices(NamedTuple):
     loss: float = -1.0
 
 
-ZERO_SUM = Prices()
-WIN_ONLY = Prices(loss=0.0)
+ZERO_SUM = Rewards()
+WIN_ONLY = Rewards(loss=0.0)
 
 
 def uniform(game: Game) -> Array:
@@ -34,7 +34,7 @@ def uniform(game: Game) -> Array:
 
 def among_best(game: Game, q: Array) -> Array:
     """The policy that takes one of the best moves by q [S, A], for whoever's move it is."""
-    best = np.where(game.legal, q, -np.inf)
+    best = np.where(game.legal & ~np.isnan(q), q, -np.inf)
     return _shares(game.legal & (best >= best.max(1, keepdims=True) - NEAR))
 
 
@@ -56,21 +56,36 @@ def outcomes(game: Game, first: Array, second: Array) -> Array:
 
 
 def best_response(
-    game: Game, seat: int, other: Array, prices: Prices = ZERO_SUM, discount: float = 1.0
+    game: Game,
+    seat: int,
+    other: Array,
+    rewards: Rewards = ZERO_SUM,
+    discount: float = 1.0,
+    moves: Booleans | None = None,
 ) -> tuple[Array, Array]:
     """The best that a player can do against a policy that it knows: the values V* [S] and Q* [S, A] of its seat.
 
     The other player is a part of the world here, so that this is value iteration for a Markov decision process.
+    `moves` [S, A] are those that the player may make, all that are legal if it is None; of others Q* is not a number.
     """
-    return _valued(game, seat, prices, discount, lambda layer, q: (other[layer] * _finite(q)).sum(1))
+    own = game.legal if moves is None else game.legal & moves
+    return _valued(game, seat, rewards, discount, own, lambda layer, q: (other[layer] * q).sum(1))
 
 
-def minimax(game: Game, seat: int, prices: Prices = ZERO_SUM, discount: float = 1.0) -> tuple[Array, Array]:
+def safe_moves(game: Game, seat: int) -> Booleans:
+    """The moves of a player that keep what minimax is sure of [S, A]."""
+    value, q = minimax(game, seat)
+    return game.legal & (q >= value[:, None] - NEAR)
+
+
+def minimax(game: Game, seat: int, rewards: Rewards = ZERO_SUM, discount: float = 1.0) -> tuple[Array, Array]:
     """The most that a player can make sure of against anybody: V [S] and Q [S, A] of its seat, on all positions.
 
     On the other's move Q is the value of the other one.
     """
-    value, q = _valued(game, seat, prices, discount, lambda layer, q: q.min(1, where=game.legal[layer], initial=np.inf))
+    value, q = _valued(
+        game, seat, rewards, discount, game.legal, lambda layer, q: q.min(1, where=game.legal[layer], initial=np.inf)
+    )
     theirs = game.seat != seat
     q[theirs] = -q[theirs]
     return value, q
@@ -102,10 +117,6 @@ def _shares(chosen: Booleans) -> Array:
     return shares
 
 
-def _finite(q: Array) -> Array:
-    return np.where(np.isfinite(q), q, 0.0)
-
-
 def _mean(game: Game, policies: tuple[Array, Array], layer: int, ahead: Array) -> Array:
     """What follows on average: `ahead` [n, A, …] weighted by the policy of whoever moves."""
     weight = np.where(game.legal[game.layers[layer]], policies[layer % 2][game.layers[layer]], 0.0)
@@ -125,19 +136,18 @@ def _carried_back(game: Game, end: Array, step: Callable[[int, Array], Array]) -
 
 
 def _valued(
-    game: Game, seat: int, prices: Prices, discount: float, theirs: Callable[[slice, Array], Array]
+    game: Game, seat: int, rewards: Rewards, discount: float, own: Booleans, theirs: Callable[[slice, Array], Array]
 ) -> tuple[Array, Array]:
-    """V and Q where `seat` takes the best move and `theirs` says what comes of the other's."""
+    """V and Q where `seat` takes the best of its `own` moves and `theirs` says what comes of the other's."""
     sign = 1 - 2 * seat
-    end = np.select([game.outcome == sign, game.outcome == -sign], [prices.win, prices.loss], prices.draw)
+    end = np.select([game.outcome == sign, game.outcome == -sign], [rewards.win, rewards.loss], rewards.draw)
     q = np.full(game.after.shape, np.nan)
 
     def step(stones: int, ahead: Array) -> Array:
         layer = game.layers[stones]
         q[layer] = discount * ahead
-        own = np.where(game.legal[layer], q[layer], -np.inf)
-        return own.max(1) if stones % 2 == seat else theirs(layer, q[layer])
+        return q[layer].max(1, where=own[layer], initial=-np.inf) if stones % 2 == seat else theirs(layer, q[layer])
 
     value = _carried_back(game, end, step)
-    q[~game.legal] = np.nan
+    q[~np.where((game.seat == seat)[:, None], own, game.legal)] = np.nan
     return value, q

@@ -62,6 +62,8 @@ class Lab(Generic[R]):
     """The lines of the founding notes that it answers, word by word."""
     reading: tuple[str, ...]
     """What to read next: labs, pages, papers with section or equation."""
+    table: Callable[[R], str] | None = None
+    """More numbers, as text of at most 90 columns, where the picture and the claims do not have them all."""
     quickly: Callable[[], R] | None = None
     """The same with less learning, for `--quick`, where the whole takes minutes."""
     quick: bool = True
