@@ -202,8 +202,8 @@ def draw(found: Found) -> Figure:
     seeds = len(found.alphazero["search"])
     figure, (left, right) = panels(
         2,
-        f"Any punishment teaches blocking; safety takes an opponent who punishes in {shares[0]:.0%} or {shares[1]:.0%} of "
-        "its moves",
+        f"Any punishment teaches blocking; safety takes an opponent who punishes in {shares[0]:.0%} or {shares[1]:.0%} "
+        "of its moves",
         "Tic-tac-toe, second player; exact but for what was learned or searched, "
         f"{f'means of {seeds} seeds' if seeds > 1 else 'with one seed'}. Who attacks wins at once where it can, and "
         "moves at random else. At 0% some blocks are ties, which are broken evenly.",
