@@ -45,6 +45,8 @@ bench: $(READY)       ## bit for bit, learning, speed and curves against Stable-
 	$(BIN)/python -m benchmarks.sensitivity train
 	$(BIN)/python -m benchmarks.healthy
 	$(BIN)/python -m benchmarks.watching
+	$(BIN)/python -m benchmarks.zoo
+	$(BIN)/python -m benchmarks.sutton_barto
 
 clean:                ## remove the environment and caches; runs stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

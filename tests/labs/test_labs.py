@@ -73,6 +73,9 @@ def test_a_sign_bug_breaks_what_winning_and_defending_claims_of_self_play_and_no
     assert not illegible(own.draw(mistaken))
     assert own.answer(mistaken) == 2
     assert "60,000" in own.lesson(mistaken)
+    assert own.table
+    assert all(len(line) <= 90 for line in own.table(mistaken).splitlines())
+    assert own.table(mistaken).count(" O ") >= 15
 
 
 def test_claims_compare_in_three_ways() -> None:
@@ -120,6 +123,17 @@ def test_a_claim_that_does_not_hold_is_a_failure(
     out, err = capsys.readouterr()
     assert "does not hold" in out
     assert "what trajectories claims does not hold here" in err
+
+
+def test_a_lab_is_shorter_where_that_is_asked_for_and_there_is_a_way(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["lab", "trajectories", "--check", "--quick"]) == 0
+    own = find("trajectories")
+    monkeypatch.setitem(own.__dict__, "shorter", own.wrong)
+    assert main(["lab", "trajectories", "--check"]) == 0
+    assert main(["lab", "trajectories", "--check", "--quick"]) == 1
+    assert "does not hold" in capsys.readouterr().out
 
 
 def test_every_symbol_has_a_value_and_its_line_of_code(capsys: pytest.CaptureFixture[str]) -> None:

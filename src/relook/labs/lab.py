@@ -64,7 +64,7 @@ class Lab(Generic[R]):
     """What to read next: labs, pages, papers with section or equation."""
     table: Callable[[R], str] | None = None
     """More numbers, as text of at most 90 columns, where the picture and the claims do not have them all."""
-    quickly: Callable[[], R] | None = None
+    shorter: Callable[[], R] | None = None
     """The same with less learning, for `--quick`, where the whole takes minutes."""
     quick: bool = True
     """Whether it takes a second or two, so that every test run can do it."""
