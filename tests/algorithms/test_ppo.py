@@ -257,6 +257,41 @@ def test_an_update_equals_the_plain_float64_version(name: str, case: str) -> Non
         assert diagnostics["updates"].tolist() == [len(batches)] * 2
 
 
+def test_advantages_that_are_recomputed_follow_v_through_the_epochs_of_an_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each epoch has the advantages and targets of V by then; old log-probabilities and values stay."""
+    seen: list[tuple[Minibatch, dict[str, Tensor]]] = []
+    original = ppo_module.gradient_step
+
+    def spy(ac: Any, optimiser: Any, batch: Minibatch, *rest: Any) -> Step:
+        seen.append((batch, {k: v.clone() for k, v in ac.state().items()}))
+        return original(ac, optimiser, batch, *rest)
+
+    monkeypatch.setattr(ppo_module, "gradient_step", spy)
+    told = {}
+    for recompute in (False, True):
+        seen.clear()
+        config = Config(envs=2, horizon=32, minibatch=64, epochs=3, recompute_advantages=recompute, scale_rewards=False)
+        train(work(tmp_path / str(recompute), "Pendulum-v1", population(config, [0, 1]), config, iterations=1))
+        told[recompute] = seen[-3:]
+    once, anew = told[False], told[True]
+    for (batch, _), (first, _) in zip(anew, once, strict=True):
+        order = [x.sum(-1)[0].argsort() for x in (batch.observation, first.observation)]
+        for name in ("log_prob", "value"):
+            assert torch.equal(getattr(batch, name)[0][order[0]], getattr(first, name)[0][order[1]])
+    assert torch.equal(anew[0][0].advantage, once[0][0].advantage), "before the first epoch nothing has moved"
+    for epoch in (1, 2):
+        batch, state = anew[epoch]
+        v = torch.stack(
+            [plain_network(plain(state, a), "value", batch.observation[a].double()).squeeze(-1) for a in range(2)]
+        )
+        torch.testing.assert_close((batch.target - batch.advantage).double(), v, atol=1e-5, rtol=1e-4)
+        kept = once[epoch][0]
+        torch.testing.assert_close(kept.target - kept.advantage, kept.value, atol=1e-5, rtol=1e-4)
+        assert (v - batch.value).abs().max() > 1e-3, "V has moved since"
+
+
 # -------------------------------------------------------------------------------------------------- single properties
 
 

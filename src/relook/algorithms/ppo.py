@@ -24,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -103,6 +104,9 @@ class Config:
     anneal_learning_rate: bool = structural(True, "let the learning rate fall linearly to 0")
     anneal_clip: bool = structural(True, "let the clip range fall linearly to 0")
     normalise_advantages: bool = structural(True, "shift and scale advantages to mean 0 and sd 1 in each minibatch")
+    recompute_advantages: bool = structural(
+        False, "estimate advantages and value targets anew, with V as it is by then, before each epoch"
+    )
     normalise_observations: bool = structural(
         False, "shift and scale observations by their running mean and sd", at_start=True
     )
@@ -272,6 +276,14 @@ def update_diagnostics(measured: Sequence[Mapping[str, Tensor]]) -> dict[str, Fl
     return means | {"updates": updates}
 
 
+def renewed(
+    ac: ActorCritic, rollout: Rollout, reward: Float[Tensor, "A T N"], h: Hyperparameters
+) -> tuple[Float[Tensor, "A T N"], Float[Tensor, "A T N"]]:
+    """Advantages and targets as V has them within an update (Andrychowicz et al. 2021, §3.5, arXiv:2006.05990)."""
+    now = estimate(ac, rollout, reward, h)
+    return now.advantage, now.target
+
+
 def build(
     spaces: Spaces, agents: Agents, config: Config, actor_critic: Callable[..., ActorCritic]
 ) -> tuple[ActorCritic, Adam]:
@@ -317,10 +329,14 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
 
             with run.stage("estimate"):
                 scaler.update(rollout.reward, rollout.terminated | rollout.truncated, h.discount)
-                estimates = estimate(ac, rollout, scaler(rollout.reward), h)
+                reward = scaler(rollout.reward)
+                estimates = estimate(ac, rollout, reward, h)
 
             with run.stage("update"):
-                batches = rollout.minibatches(agents, iteration, config.epochs, config.minibatch, *estimates)
+                renew = partial(renewed, ac, rollout, reward, h) if config.recompute_advantages else None
+                batches = rollout.minibatches(
+                    agents, iteration, config.epochs, config.minibatch, *estimates, renew=renew
+                )
                 diagnostics = update(ac, optimiser, batches, agents.alive, config, h)
                 ac.observe(rollout.observation.flatten(1, 2))
 

@@ -1,6 +1,6 @@
 """The experience of one iteration of an on-policy algorithm."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -89,10 +89,13 @@ class Rollout:
         value: Float[Tensor, "A T N"],
         advantage: Float[Tensor, "A T N"],
         target: Float[Tensor, "A T N"],
+        *,
+        renew: Callable[[], tuple[Tensor, Tensor]] | None = None,
     ) -> Iterator[Minibatch]:
         """Every sample of every agent once in each epoch, in each agent's own random order, `size` at a time.
 
-        The last minibatch of an epoch holds what is left and may be smaller.
+        The last minibatch of an epoch holds what is left and may be smaller. Before each epoch but the first `renew`
+        is asked for other advantages and targets.
         """
         fields = (self.observation, self.action, log_prob, value, advantage, target)
         samples = self.reward[0].numel()
@@ -100,6 +103,8 @@ class Rollout:
         # One row per sample of any agent: one index into rows gathers faster than a pair of indices.
         first_row = torch.arange(len(agents)).unsqueeze(1) * samples
         for epoch in range(epochs):
+            if epoch and renew:
+                flat[-2:] = (x.reshape(len(agents) * samples) for x in renew())
             order = first_row + agents.permutation("minibatch", iteration * epochs + epoch, samples)
             whole = samples - samples % size
             # All of an epoch's minibatches at once, one behind the other, because each call costs more than the copy.
