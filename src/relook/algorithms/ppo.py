@@ -333,9 +333,9 @@ def ppo(work: Work, actor_critic: Callable[..., ActorCritic] = ActorCritic) -> N
                 estimates = estimate(ac, rollout, reward, h)
 
             with run.stage("update"):
-                renew = partial(renewed, ac, rollout, reward, h) if config.recompute_advantages else None
+                anew = partial(renewed, ac, rollout, reward, h) if config.recompute_advantages else None
                 batches = rollout.minibatches(
-                    agents, iteration, config.epochs, config.minibatch, *estimates, renew=renew
+                    agents, iteration, config.epochs, config.minibatch, *estimates, renew=anew
                 )
                 diagnostics = update(ac, optimiser, batches, agents.alive, config, h)
                 ac.observe(rollout.observation.flatten(1, 2))

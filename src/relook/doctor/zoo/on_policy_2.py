@@ -55,8 +55,8 @@ BUGS = (
         "ppo",
         "randomness",
         "algorithms/ppo.py",
-        "rollout.minibatches(agents, iteration, config.epochs",
-        "rollout.minibatches(agents, 0, config.epochs",
+        "agents, iteration, config.epochs, config.minibatch, *estimates",
+        "agents, 0, config.epochs, config.minibatch, *estimates",
         environment="CartPole-v1",
     ),
     Bug(

@@ -35,11 +35,6 @@ def attach(patient: Patient) -> None:
     values: list[Tensor] = []
     judged: list[Tensor] = []
 
-    def estimate(call: Callable[..., Any], *args: Any) -> Any:
-        found = call(*args)
-        judged.append(found.value.clone())
-        return found
-
     def saturation(call: Callable[..., Tensor], action: Tensor, spaces: Any) -> Tensor:
         found = call(action, spaces)
         if patient.continuous:
@@ -139,7 +134,7 @@ def attach(patient: Patient) -> None:
     if patient.has("saturation"):
         patient.around(patient.module, "saturation", saturation)
     if patient.has("estimate"):
-        patient.around(patient.module, "estimate", estimate)
+        patient.when_judged(lambda estimates_of: judged.append(estimates_of.value.clone()))
     patient.around(estimates, "saturation", saturation)
     patient.around(Environments, "step", step)
     patient.around(Unit, "record", record)

@@ -56,6 +56,7 @@ def attach(patient: Patient) -> None:
         epochs: int,
         size: int,
         *fields: Any,
+        renew: Callable[[], tuple[Tensor, Tensor]] | None = None,
     ) -> Iterator[Minibatch]:
         orders: dict[int, list[list[int]]] = {a: [[]] for a in range(len(agents))}
         samples = rollout.reward[0].numel()
@@ -64,7 +65,14 @@ def attach(patient: Patient) -> None:
             for a in range(len(agents))
         ]
         flat = [x.flatten(1, 2) for x in (rollout.observation, rollout.action, *fields)]
-        for batch in call(rollout, agents, iteration, epochs, size, *fields):
+
+        def renewed() -> tuple[Tensor, Tensor]:
+            assert renew is not None
+            given = renew()
+            flat[-2:] = (x.flatten(1, 2) for x in given)
+            return given
+
+        for batch in call(rollout, agents, iteration, epochs, size, *fields, renew=renewed if renew else None):
             for a in range(len(agents)):
                 own = [places[a].get(row.numpy().tobytes()) for row in batch.observation[a]]
                 known = [i for i in own if i is not None]

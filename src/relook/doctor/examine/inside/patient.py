@@ -147,8 +147,9 @@ class Patient:
         """Have `look(estimates)` called with what each rollout was judged by, before anything is learned from it."""
 
         def hook(call: Callable[..., Any], *args: Any) -> Any:
-            found = call(*args)
-            look(found if isinstance(found, Estimates) else found[0])
+            found, estimates_only = call(*args), self.name != "a2c"
+            if not (estimates_only and self.moves):  # else advantages are recomputed within an update
+                look(found if estimates_only else found[0])
             return found
 
         if self.has("estimate"):

@@ -241,6 +241,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             {
                 **_ODD_ON,
+                "recompute_advantages": True,
                 "gae_lambda": 0.7,
                 "minibatch": 8,
                 "epochs": 6,
