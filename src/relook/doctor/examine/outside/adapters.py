@@ -94,6 +94,8 @@ def sb3(name: str) -> Train:
         small |= {"n_steps": 256}
     if name in ("DQN", "SAC", "TD3", "DDPG"):
         small |= {"learning_starts": 200, "buffer_size": 10_000}
+    if name in ("TD3", "DDPG"):  # a tanh that larger steps have driven to its end does not come back
+        small["learning_rate"] = 1e-3
     if name == "DQN":
         small |= {"train_freq": 2, "target_update_interval": 100, "exploration_fraction": 0.3}
 
