@@ -11,7 +11,7 @@ import pytest
 from docs.generate import PAGES as PAGES_MADE
 
 from relook.algorithms import ALGORITHMS, algorithm
-from relook.cli import ablate, doctor, doctor_algorithm, doctor_self_test, fork, grid, tune
+from relook.cli import ablate, doctor, doctor_algorithm, doctor_functions, doctor_self_test, fork, grid, tune
 from relook.cli.main import VERBS, main
 from relook.cli.options import parse
 from relook.cli.train import form_for
@@ -117,8 +117,9 @@ def test_commands_in_the_pages_are_understood(command: str) -> None:
         named = words[0] in ALGORITHMS
         parse(grid.form_for(words[:1], algorithms) if named else others, verb, words[named:])
     elif verb == "doctor":
-        forms = {"run": doctor.Form, "algorithm": doctor_algorithm.Form, "self-test": doctor_self_test.Form}
-        parse(forms[words[0]], verb, words[1:])
+        examiners = [doctor, doctor_algorithm, doctor_functions, doctor_self_test]
+        forms = dict(zip(("run", "algorithm", "functions", "self-test"), examiners, strict=True))
+        parse(forms[words[0]].Form, verb, words[1:])
     elif verb == "fork":
         parse(fork.form_for(algorithm("ppo")), "fork", words)
     else:
