@@ -34,8 +34,8 @@ HEAD = """# Other libraries, examined
 Training functions of other libraries, examined by `relook doctor algorithm` from outside, exactly as it examines
 anybody's: in small environments with known answers, twice where the first answer is wrong (with another seed and three
 times the steps). What they are given is in `src/relook/doctor/examine/outside/adapters.py` and
-`benchmarks/peers/trainers.py`: defaults but for a larger learning rate and smaller buffers, so that they learn such
-small problems in a few thousand steps. Every row is what its command prints; all that it printed is in
+`benchmarks/peers/trainers.py`: defaults but for smaller buffers and, for most, a larger learning rate, so that they
+learn such small problems in a few thousand steps. Every row is what its command prints; all that it printed is in
 `benchmarks/results/peers_examined/`. Made by `python -m benchmarks.peers_examined PYTHON`.
 
 A finding says that a property does not hold of this version with these settings; it may be on purpose, or a documented
