@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from relook.training import Request, prepare, work
 from relook.workers import Task
 
 engine._keep_to_ourselves()  # Ray reads it when it is imported, by whichever test comes first
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script runs the tests in the background
 
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
 TINY += " --checkpoint-every 128"
@@ -30,7 +32,7 @@ def shapes_are_checked_where_it_is_cheap(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Tests that train for long do without the check of shapes at every call, which would take most of their time."""
-    unchecked = request.path.parent.name in ("learning", "contracts", "resume")
+    unchecked = request.path.parent.name in ("learning", "contracts", "resume", "games", "labs")
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     if unchecked:
         monkeypatch.setattr(jaxtyping, "jaxtyped", decorates_no_inner_functions)

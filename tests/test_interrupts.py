@@ -20,14 +20,13 @@ SMALL = "--env CartPole-v1 --seeds 2 --envs 2 --horizon 64 --minibatch 64 --eval
 def start(out: Path, steps: int) -> subprocess.Popen[str]:
     """`relook train` with two units of one agent each, in a process group of its own like a shell's job."""
     command = [sys.executable, "-m", "relook.cli", "train", "ppo", *SMALL.split(), "--steps", str(steps)]
-    with handled(signal.SIGINT, signal.default_int_handler):  # the tests may be what a script runs in the background
-        return subprocess.Popen(
-            [*command, "--out", str(out)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    return subprocess.Popen(
+        [*command, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 @contextmanager
