@@ -40,7 +40,7 @@ def test_of_every_bug_it_is_known_where_it_bears_load_and_what_names_it() -> Non
 
 
 def test_a_bug_is_planted_in_a_copy_and_taken_out_again() -> None:
-    bug = next(bug for bug in BUGS if bug.name == "1")
+    bug = next(bug for bug in BUGS if bug.name == "a1")
     with cages(1) as [cage]:
         whole = (cage.package / bug.file).read_text(encoding="utf-8")
         caught = cage.examine(bug)
@@ -48,7 +48,7 @@ def test_a_bug_is_planted_in_a_copy_and_taken_out_again() -> None:
         assert caught.right
         assert caught.seconds > 0
         assert (cage.package / bug.file).read_text(encoding="utf-8") == whole
-        assert cage.ask("inside", "ppo")["findings"] == [], "and nothing is found where there is none"
+        assert cage.ask("inside", "a2c")["findings"] == [], "and nothing is found where there is none"
         place = cage.package
     assert not place.exists()
     assert (SOURCE / bug.file).read_text(encoding="utf-8") == whole
