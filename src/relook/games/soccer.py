@@ -96,9 +96,13 @@ def _carried_out(state: State, player: int, step: tuple[int, int]) -> State | in
     return places[0], places[1], ball
 
 
-def best_response(game: Soccer, other: Array) -> tuple[Array, Array]:
-    """The first player's best policy [S, A] against a policy of the second, and its values [S]: policy iteration."""
-    policy, value, _ = policy_iteration(game.against(other), DISCOUNT)
+def best_response(game: Soccer, other: Array, first: Array | None = None) -> tuple[Array, Array]:
+    """The first player's best policy [S, A] against a policy of the second, and its values [S]: policy iteration.
+
+    `first` is a policy to begin with, if a good one is known.
+    """
+    begins = None if first is None else np.vstack([first, first[:1]])
+    policy, value, _ = policy_iteration(game.against(other), DISCOUNT, begins)
     return policy[:-1], value[:-1]
 
 
@@ -137,12 +141,13 @@ def minimax(game: Soccer) -> tuple[Array, Array]:
     From a policy's worst case V, the safest policy in the matrix games that V makes, until that is no safer (Hoffman &
     Karp 1966, for a game that ends with probability 0.1 in each step).
     """
+    turned, reply = game.turned(), None
     policy = np.full(game.goal.shape[:2], 1 / len(STEPS))
     while True:
-        value = -best_response(game.turned(), policy)[1]
-        better, promised = safest(game.payoff(value))
-        if (promised - value).max() < NEAR:
-            return policy, value
+        reply, worth = best_response(turned, policy, reply)
+        better, promised = safest(game.payoff(-worth))
+        if (promised + worth).max() < NEAR:
+            return policy, -worth
         policy = better
 
 

@@ -43,13 +43,13 @@ def greedy(q: Array) -> Array:
     return policy
 
 
-def policy_iteration(mdp: MDP, gamma: float) -> tuple[Array, Array, int]:
-    """π* [S, A], V* [S], and how many policies were evaluated (section 4.3), from the uniform policy.
+def policy_iteration(mdp: MDP, gamma: float, first: Array | None = None) -> tuple[Array, Array, int]:
+    """π* [S, A], V* [S], and how many policies were evaluated (section 4.3), from `first` or the uniform policy.
 
     A policy is kept where no action is better than its own by more than rounding, so that ties do not go round for
     ever.
     """
-    policy = np.full((mdp.size, mdp.choices), 1 / mdp.choices)
+    policy = np.full((mdp.size, mdp.choices), 1 / mdp.choices) if first is None else first
     for count in range(1, 1_000):
         value = evaluate(mdp, policy, gamma)
         q = backup(mdp, value, gamma)

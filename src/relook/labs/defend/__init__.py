@@ -294,7 +294,7 @@ LAB = Lab(
     choices=("never: it knows what a loss costs", "in about half of the games", "in every game"),
     answer=lambda found: min(2, int(2 * of(found, "best-response", "loses") + 0.5)),
     compute=compute,
-    shorter=lambda: compute(seeds=1, games=200),
+    shorter=lambda: compute(seeds=1, games=100),
     claims=claims,
     draw=draw,
     table=table,
