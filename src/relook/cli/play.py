@@ -102,7 +102,7 @@ def _thoughts(game: "Game", state: int, thoughts: "Thoughts") -> str:
     [policy], [value] = thoughts
 
     def cell(move: int) -> str:
-        said = "   ? " if value[move] != value[move] else f"{value[move]:+.2f}"
+        said = "   ? " if value[move] != value[move] else f"{0.0 + round(value[move], 2):+.2f}"
         return f"[bold green]{said}*[/]" if policy[move] > 0 else f"[cyan]{said} [/]"
 
     return _board(game, state, cell, width=8)
