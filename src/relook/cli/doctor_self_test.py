@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Form:
-    """Plant one bug after another in a copy of relook, and see whether the examination names what is broken."""
+    """Plant one bug after another in a copy of relook, and see whether the examination names what is broken.
+
+    Then the algorithms that they were planted in are examined as they are, where every finding is a false alarm.
+    """
 
     bugs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="BUG…")] = ()
     """Only these bugs, by their names; all of them unless said otherwise."""
@@ -35,7 +38,7 @@ class Form:
 def run(arguments: Sequence[str]) -> None:
     form = parse(Form, "doctor self-test", arguments)
     from relook.doctor.zoo import BUGS
-    from relook.doctor.zoo.self_test import self_test
+    from relook.doctor.zoo.self_test import false_alarms, self_test
 
     known = {bug.name: bug for bug in BUGS}
     if unknown := [name for name in form.bugs if name not in known]:
@@ -52,25 +55,34 @@ def run(arguments: Sequence[str]) -> None:
         found = self_test(
             bugs, lambda caught: progress.update(bar, advance=1, description=caught.bug.name), form.workers
         )
+    healthy = false_alarms(sorted({bug.algorithm for bug in bugs}), form.workers)
     seconds = monotonic() - began
     if form.json:
-        print(json.dumps({"seconds": seconds, "bugs": [_row(caught) for caught in found]}, indent=1))
+        rows = [_row(caught) for caught in found]
+        print(json.dumps({"seconds": seconds, "bugs": rows, "healthy": healthy}, indent=1))
         return
     console = Console(highlight=False)
     console.print(_table(found))
     console.print(_by_component(found))
     for line in _summary(found):
         console.print(line)
+    alarms = "; ".join(f"{name}: {', '.join(checks)}" for name, checks in healthy.items() if checks)
+    console.print(f"as they are: {alarms or 'nothing found in ' + ', '.join(healthy)} (runs: docs/doctor.md)")
     console.print(f"{seconds:.0f} s")
 
 
 def _summary(found: "Sequence[Caught]") -> Iterator[str]:
-    """All bugs, those that the checks were made with, and those that they had not seen."""
+    """All bugs, those that the checks had not seen, and those that show in the return of a training or do not."""
     from relook.doctor.zoo import UNSEEN
 
     unseen = {bug.name for bug in UNSEEN}
-    own, others = ([c for c in found if (c.bug.name in unseen) == new] for new in (False, True))
-    for what, some in (("all", found), ("that the checks were made with", own), ("not seen before", others)):
+    groups = {
+        "all": list(found),
+        "not seen before": [c for c in found if c.bug.name in unseen],
+        "that show in the return": [c for c in found if c.bug.shows],
+        "that do not": [c for c in found if not c.bug.shows],
+    }
+    for what, some in groups.items():
         if (some and len(some) < len(found)) or what == "all":
             caught, right = sum(bool(c.checks) for c in some), sum(c.right for c in some)
             inside = sorted(c.seconds for c in some if c.tier == "inside")

@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from relook.algorithms import ALGORITHMS
+from relook.cli.main import main
 from relook.doctor.examine.inside.examination import ORDER as INSIDE
 from relook.doctor.examine.outside.examination import ORDER as OUTSIDE
 from relook.doctor.findings import COMPONENTS
@@ -52,6 +53,20 @@ def test_a_bug_is_planted_in_a_copy_and_taken_out_again() -> None:
         place = cage.package
     assert not place.exists()
     assert (SOURCE / bug.file).read_text(encoding="utf-8") == whole
+
+
+def test_the_command_tells_bugs_by_what_shows_and_says_what_it_finds_where_nothing_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shows = next(bug for bug in BUGS if bug.algorithm == "a2c" and bug.shows)
+    hidden = next(bug for bug in BUGS if bug.algorithm == "a2c" and not bug.shows)
+    assert main(["doctor", "self-test", shows.name, hidden.name]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "all: 2 of 2 caught" in said
+    assert "that show in the return: 1 of 1 caught" in said
+    assert "that do not: 1 of 1 caught" in said
+    assert "as they are: nothing found in a2c" in said
+    assert main(["doctor", "self-test", "no-such-bug"]) == 2
 
 
 def test_a_patch_that_no_longer_applies_is_an_error() -> None:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from importlib.util import cache_from_source
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from relook.doctor.zoo.bug import SOURCE, Bug
 from relook.errors import RelookError
 from relook.workers import available_cores
 
+T = TypeVar("T")
+R = TypeVar("R")
 TIERS = ("inside", "outside")
 """First what needs no training, then what trains in small environments, for what the first missed."""
 
@@ -117,19 +119,37 @@ def cages(count: int) -> Iterator[list[Cage]]:
 
 def self_test(bugs: Sequence[Bug], told: Callable[[Caught], None], workers: int | None = None) -> list[Caught]:
     """Examine every bug, as many at a time as there are processor cores; `told` is called for each as it is done."""
-    with cages(min(workers or available_cores(), len(bugs))) as made:
+
+    def examine(cage: Cage, bug: Bug) -> Caught:
+        caught = cage.examine(bug)
+        told(caught)
+        return caught
+
+    return _in_cages(bugs, examine, workers)
+
+
+def false_alarms(algorithms: Sequence[str], workers: int | None = None) -> dict[str, list[str]]:
+    """The checks that find something in each algorithm as it is, where nothing is to be found."""
+
+    def examine(cage: Cage, algorithm: str) -> list[str]:
+        return [row["check"] for row in cage.ask("inside", algorithm)["findings"]]
+
+    return dict(zip(algorithms, _in_cages(algorithms, examine, workers), strict=True))
+
+
+def _in_cages(what: Sequence[T], examine: Callable[[Cage, T], R], workers: int | None) -> list[R]:
+    """Each in a cage that is free."""
+    with cages(min(workers or available_cores(), len(what))) as made:
         free: SimpleQueue[Cage] = SimpleQueue()
         for cage in made:
             free.put(cage)
 
-        def one(bug: Bug) -> Caught:
+        def one(own: T) -> R:
             cage = free.get()
             try:
-                caught = cage.examine(bug)
+                return examine(cage, own)
             finally:
                 free.put(cage)
-            told(caught)
-            return caught
 
         with ThreadPoolExecutor(len(made)) as pool:
-            return list(pool.map(one, bugs))
+            return list(pool.map(one, what))
