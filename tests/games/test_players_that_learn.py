@@ -11,7 +11,7 @@ from relook.games.game import FIRST, SECOND, Array, connect_four, tic_tac_toe
 from relook.games.learning import minimax_q, q_learning
 from relook.games.measures import Situations
 from relook.games.players import EXPERT, NARROW, PLAYERS, by_network, by_search, by_values, known, table
-from relook.games.search import Evaluation, Positions, RandomGames, puct, search, ucb1
+from relook.games.search import Bonus, Evaluation, Positions, RandomGames, puct, search, ucb1
 from relook.population import Agent, Agents
 
 GAME = tic_tac_toe()
@@ -74,8 +74,8 @@ def test_minimax_q_finds_minimax_where_it_has_been() -> None:
 
 
 @pytest.mark.parametrize("bonus", [puct, ucb1])
-def test_every_simulation_is_counted_once_and_only_legal_moves_are_tried(bonus: object) -> None:
-    found = search(GAME, LIVE[:50], nothing, 40, bonus)  # type: ignore[arg-type]
+def test_every_simulation_is_counted_once_and_only_legal_moves_are_tried(bonus: Bonus) -> None:
+    found = search(GAME, LIVE[:50], nothing, 40, bonus)
     assert (found.visits.sum(1) == 40).all()
     assert not found.visits[~GAME.legal[LIVE[:50]]].any()
     assert (np.abs(found.q) <= 1).all()

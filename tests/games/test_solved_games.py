@@ -225,8 +225,8 @@ def test_openspiel_says_the_same_of_the_same_policies() -> None:
     policies = drawn_policy(GAME, 7), drawn_policy(GAME, 8)
     number = {written(GAME, position): position for position in range(len(GAME.board))}
 
-    class Ours(spiel.Policy):  # type: ignore[misc]
-        def action_probabilities(self, state, player_id=None):  # type: ignore[no-untyped-def]
+    class Ours(spiel.Policy):  # type: ignore[misc]  # OpenSpiel has no types
+        def action_probabilities(self, state, player_id=None):  # type: ignore[no-untyped-def]  # as above
             board = str(state).replace("\n", "").replace("x", "X").replace("o", "O")
             row = policies[state.current_player()][number[board]]
             return {move: row[move] for move in state.legal_actions()}

@@ -91,11 +91,11 @@ class AlphaZero:
         where, policy, result = (np.concatenate(part, 1) for part in zip(*self._memory, strict=True))
         # which samples are positions in which somebody moved; games have different lengths
         live = [np.flatnonzero(~self.game.over[row]) for row in where]
+        rows = np.arange(len(self.agents))[:, None]
         for _ in range(UPDATES):
             chance = self.agents.chance("batch", self._updates, (2, BATCH)).numpy()
             drawn = np.stack([own[(u * len(own)).astype(int)] for own, u in zip(live, chance[:, 0], strict=True)])
             turn = (chance[:, 1] * self.symmetric * len(self.fields)).astype(int)
-            rows = np.arange(len(self.agents))[:, None]
             position = where[rows, drawn]
             planes = np.take_along_axis(self.planes[position], self.fields[turn], 2)
             moves = self.moves[turn]
@@ -112,8 +112,8 @@ class AlphaZero:
 
         That is from the view of whoever was to move [A, T·G]. Games that are over stand still until all are.
         """
-        game, agents, rows = self.game, len(self.agents), np.arange(len(self.agents) * TOGETHER)
-        state, ways, policies = np.zeros(len(rows), dtype=np.int64), [], []
+        game, agents = self.game, len(self.agents)
+        state, ways, policies = np.zeros(agents * TOGETHER, dtype=np.int64), [], []
         for move in range(len(game.layers) - 1):
             on = ~game.over[state]
             searched = search(game, np.where(on, state, 0), self.evaluate, SIMULATIONS)

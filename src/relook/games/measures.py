@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from relook.games.game import Array, Booleans, Game
-from relook.games.solving import among_best, best_response, minimax, mixed, outcomes, reached, uniform, worst_case
+from relook.games.solving import among_best, best_response, minimax, mixed, outcomes, reached, uniform
 
 PATH = 0.5
 """On a policy's own path the other player makes a random move half the time, and else plays its best response: so the
@@ -49,7 +49,8 @@ class Situations:
     def report(self, policy: Array) -> Report:
         """Everything about a policy."""
         game, seat = self.game, self.seat
-        random, best = uniform(game), among_best(game, best_response(game, 1 - seat, policy)[1])
+        theirs, q = best_response(game, 1 - seat, policy)
+        random, best = uniform(game), among_best(game, q)
         won, _, lost = outcomes(game, *seated(seat, policy, random))[0][:: 1 - 2 * seat]
         path = reached(game, *seated(seat, policy, mixed(best, random, PATH)))
         return Report(
@@ -58,7 +59,7 @@ class Situations:
             _rate(policy, self.wins, np.ones(len(policy))),
             _rate(policy, self.blocks, np.ones(len(policy))),
             _rate(policy, self.blocks, path),
-            worst_case(game, seat, policy),
+            0.0 - float(theirs[0]),
             float(outcomes(game, *seated(seat, policy, best))[0][2 - 2 * seat]),
         )
 

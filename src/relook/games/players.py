@@ -9,7 +9,7 @@ from relook.errors import WrongRequest
 from relook.games.alphazero import SIMULATIONS, AlphaZero
 from relook.games.game import Array, Game, connect_four, tic_tac_toe
 from relook.games.learning import Table, minimax_q, q_learning
-from relook.games.search import Evaluator, Positions, RandomGames, search, ucb1
+from relook.games.search import Bonus, Evaluator, Positions, RandomGames, puct, search, ucb1
 from relook.games.solving import (
     WIN_ONLY,
     among_best,
@@ -73,11 +73,11 @@ def by_table(game: Game, table: Table) -> Player:
     return by_values(game, table.q, np.where(table.tried, table.q, np.nan))
 
 
-def by_search(game: Game, evaluate: Evaluator, simulations: int, **rule: Callable[[Array, Array], Array]) -> Player:
+def by_search(game: Game, evaluate: Evaluator, simulations: int, bonus: Bonus = puct) -> Player:
     """The moves that a search tries most often."""
 
     def think(positions: Positions) -> Thoughts:
-        found = search(game, positions, evaluate, simulations, **rule)
+        found = search(game, positions, evaluate, simulations, bonus)
         most = found.visits == found.visits.max(1, keepdims=True)
         return Thoughts(most / most.sum(1, keepdims=True), np.where(found.visits > 0, found.q, np.nan))
 
