@@ -1,0 +1,1 @@
+"""What algorithms learn, beside the best that is published."""

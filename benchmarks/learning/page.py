@@ -1,0 +1,153 @@
+"""docs/benchmarks.md and its pictures, from the tables of the rows that have been carried out."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from benchmarks.learning.rows import ROWS, STUDIES, Row
+from relook.statistics.aggregates import iqm, mean_interval
+from relook.statistics.plots import Drawing, Seed, learning_curves, save
+from relook.statistics.reports import number
+from relook.statistics.scores import Training, of_table
+from relook.tabular import backup, from_environment
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
+INTRODUCTION = """# What relook's algorithms learn
+
+Returns of the last evaluation of each training, in the environment as it is: 10 deterministic episodes of every seed
+(100 on FrozenLake), at the last step and not the best one. The mean over seeds has Student's 95 % interval. Every seed
+that was run is in; an agent that diverged would count with the last evaluation that it had.
+
+Beside each stands what others report, which is seldom the same quantity: the highest evaluation of a training is higher
+than its last one, returns of training are lower than those of the deterministic policy, and environments differ between
+versions (-v1 to -v5). The numbers under a table say what each source measures.
+"""
+COMMANDS = """## Commands
+
+`python -m benchmarks.learning ROW` carries one out, keeps its evaluations and makes this page anew; after an
+interruption the same command goes on. Options of `relook grid` may follow, such as `--engine ray`. Every evaluation
+of every seed is in `benchmarks/results/learning/ROW.parquet`, which `relook compare` reads.
+
+| row | command | made with |
+|---|---|---|"""
+
+
+@cache
+def trainings(row: Row) -> list[Training]:
+    """All seeds of a row."""
+    return of_table(row.table)
+
+
+@cache
+def published() -> list[dict[str, Any]]:
+    """What others report."""
+    text = Path(__file__).with_name("published.toml").read_text(encoding="utf-8")
+    return list(tomllib.loads(text)["source"])
+
+
+def of_others(row: Row) -> list[tuple[int, str]]:
+    """Numbers of sources, with what they report of this row."""
+    found = []
+    for place, source in enumerate(published(), 1):
+        value = source.get(row.algorithm, {}).get(row.task.rpartition("-")[0])
+        if value and source["study"] == row.study:
+            found.append((place, f"{number(value[0])} {value[1]}".strip()))
+    return found
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [INTRODUCTION]
+    for study, (title, text) in STUDIES.items():
+        if rows := made(study):
+            lines += [f"## {title}", "", text.format(optimum=frozen_lake()), "", *table(rows), "", *sources(rows)]
+            lines += [f"![{title}](images/learning-{study}.png)", ""]
+    return "\n".join([*lines, *commands()])
+
+
+def made(study: str) -> list[Row]:
+    """The rows of a study that have been carried out, task by task."""
+    rows = [row for row in ROWS if row.study == study and row.table.exists()]
+    tasks = [*dict.fromkeys(row.task for row in rows)]
+    return sorted(rows, key=lambda row: tasks.index(row.task))
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Final returns, beside what others report."""
+    yield "| task | algorithm | seeds | mean return [95 %] | IQM | worst … best seed | set out for | others |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        finals = np.array([training.curve[1][-1] for training in trainings(row)])
+        low, high = (number(float(end)) for end in mean_interval(finals))
+        mean, failed = float(finals.mean()), sum(training.failed for training in trainings(row))
+        aim = "" if row.bar is None else f"{number(row.bar)}{'' if mean >= row.bar else ': missed'}"
+        cells = (
+            row.task,
+            row.algorithm.upper(),
+            f"{len(finals)}{f', {failed} failed' if failed else ''}",
+            f"**{number(mean)}** [{low}, {high}]",
+            number(iqm(finals)),
+            f"{number(float(finals.min()))} … {number(float(finals.max()))}",
+            aim,
+            ", ".join(f"{value} ({place})" for place, value in of_others(row)),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def sources(rows: Sequence[Row]) -> Iterator[str]:
+    """Who the others are, and what they measure."""
+    for place in sorted({place for row in rows for place, _ in of_others(row)}):
+        source = published()[place - 1]
+        yield f"- ({place}) {source['name']}: {source['measures']}"
+    yield ""
+
+
+def frozen_lake() -> float:
+    """The highest expected return of FrozenLake-v1 in the steps that an episode may have."""
+    env = gymnasium.make("FrozenLake-v1")
+    mdp = from_environment(env)
+    value = np.zeros(mdp.size)
+    for _ in range(gymnasium.spec("FrozenLake-v1").max_episode_steps or 0):
+        value = backup(mdp, value, 1.0).max(1)
+    return float(mdp.start @ value)
+
+
+def picture(study: str) -> Figure:
+    """Learning curves of a study, a panel for each task."""
+    panels: dict[str, dict[str, list[Seed]]] = {}
+    for row in made(study):
+        curves = [Seed(training.curve, training.failed) for training in trainings(row)]
+        panels.setdefault(row.task, {})[row.algorithm.upper()] = curves
+    title = STUDIES[study][0]
+    return learning_curves(panels, Drawing(title, "environment steps", "return (10 deterministic episodes)"))
+
+
+def commands() -> Iterator[str]:
+    """What made each row."""
+    yield COMMANDS
+    for row in ROWS:
+        if row.table.exists():
+            about = pl.read_parquet_metadata(row.table)
+            versions = json.loads(about["versions"])
+            names = [f"{name} {versions[name]}" for name in ("torch", "gymnasium", "mujoco") if name in versions]
+            yield f"| {row.name} | `{about['command']}` | {', '.join(names)}, {about['commit'][:7]} |"
+    yield ""
+
+
+def write() -> None:
+    """The page and its pictures."""
+    PAGE.write_text(page(), encoding="utf-8")
+    for study in STUDIES:
+        if made(study):
+            save(picture(study), IMAGES / f"learning-{study}.png")

@@ -1,0 +1,116 @@
+"""What is trained: each row of the tables is one command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "results" / "learning"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One algorithm on one environment."""
+
+    study: str
+    """The table that it stands in: a key of `STUDIES`."""
+    algorithm: str
+    environment: str
+    steps: int
+    bar: float | None = None
+    """The mean final return that we set out for."""
+    seeds: int = 10
+    options: str = ""
+    suffix: str = ""
+    """Tells rows of the same algorithm and task apart."""
+
+    @property
+    def name(self) -> str:
+        """How the row is asked for, and what its files are called."""
+        words = (self.study, self.algorithm, self.task.lower(), self.suffix)
+        return "-".join(word for word in words if word)
+
+    @property
+    def task(self) -> str:
+        """What the environment is called in the tables."""
+        return self.environment.rpartition(":")[2]
+
+    @property
+    def command(self) -> str:
+        """What trains it; after an interruption the same command goes on."""
+        asked = f"--env {self.environment} {self.options} --seeds {self.seeds} --steps {self.steps}"
+        return " ".join(f"relook grid {self.algorithm} {asked} --out runs/learning/{self.name}".split())
+
+    @property
+    def table(self) -> Path:
+        """Its evaluations, as `relook compare` reads them."""
+        return RESULTS / f"{self.name}.parquet"
+
+
+STUDIES = {
+    "million": (
+        "On-policy algorithms, a million steps",
+        "Ten seeds, with our settings for MuJoCo (`--preset mujoco`).",
+    ),
+    "replay": ("Off-policy algorithms, 300,000 steps", "Five seeds, with batches of 100 transitions."),
+    "classic": (
+        "Small tasks",
+        "Ten seeds, with default settings unless the command says otherwise. The best that any policy can reach on\n"
+        "FrozenLake-v1 within the 100 steps of an episode is {optimum:.3f}, computed exactly from its table.",
+    ),
+}
+"""What a table is about, and what its rows have in common."""
+
+MILLION = {
+    "ppo": {
+        "HalfCheetah-v5": 6500,
+        "Hopper-v5": 2800,
+        "Walker2d-v5": 3600,
+        "Swimmer-v5": 108,
+        "Ant-v5": 1500,
+        "InvertedDoublePendulum-v5": 9000,
+    },
+    "trpo": {"HalfCheetah-v5": 4000, "Hopper-v5": 2000, "Walker2d-v5": 2800},
+    "a2c": {"HalfCheetah-v5": 1830, "Hopper-v5": 1253, "Walker2d-v5": 1092},
+    "vpg": {"HalfCheetah-v5": -49, "Hopper-v5": 391, "Walker2d-v5": 293},
+}
+REPLAY: dict[str, dict[str, float | None]] = {
+    "sac": {"HalfCheetah-v5": 8593, "Hopper-v5": 2160, "Walker2d-v5": 2470},
+    "td3": {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335},
+    "ddpg": {"HalfCheetah-v5": None, "Hopper-v5": None, "Walker2d-v5": None},
+}
+
+CLASSIC = {
+    "CartPole-v1": {
+        "reinforce": 300_000,
+        "vpg": 200_000,
+        "a2c": 200_000,
+        "trpo": 200_000,
+        "ppo": 100_000,
+        "dqn": 100_000,
+    },
+    "Acrobot-v1": {"a2c": 300_000, "trpo": 300_000, "ppo": 300_000, "dqn": 200_000},
+    "MountainCar-v0": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 200_000},
+    "LunarLander-v3": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 500_000},
+    "FrozenLake-v1": {"a2c": 200_000, "ppo": 200_000, "dqn": 100_000},
+}
+OPTIONS = {"FrozenLake-v1": "--evaluate-episodes 100"}  # an episode is worth 0 or 1
+
+ROWS = (
+    *(
+        Row("million", algorithm, environment, 1_000_000, bar, options="--preset mujoco")
+        for algorithm, bars in MILLION.items()
+        for environment, bar in bars.items()
+    ),
+    *(
+        Row("replay", algorithm, environment, 300_000, bar, seeds=5, options="--batch 100 --capacity 300000")
+        for algorithm, bars in REPLAY.items()
+        for environment, bar in bars.items()
+    ),
+    *(
+        Row("classic", algorithm, environment, steps, options=OPTIONS.get(environment, ""))
+        for environment, algorithms in CLASSIC.items()
+        for algorithm, steps in algorithms.items()
+    ),
+)
+BY_NAME = {row.name: row for row in ROWS}
