@@ -1,6 +1,7 @@
 """Carry out rows of the tables: `python -m benchmarks.learning [ROW …] [OPTION …]`; `… list` and `… page`."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,16 +9,22 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.learning import page
-from benchmarks.learning.rows import BY_NAME, RESULTS, ROWS, Row
+from benchmarks.learning.rows import BY_NAME, RESULTS, ROWS, Row, Search
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
 
 
-def carry_out(row: Row, options: list[str]) -> None:
-    """Train what is left of a row, and keep its evaluations."""
-    subprocess.run([sys.executable, "-m", "relook.cli", *row.command.split()[1:], *options], check=True)
-    (run,) = opened(Path(row.command.split()[-1]))
-    keep(row, run)
+def carry_out(asked: Row | Search, options: list[str]) -> None:
+    """Train what is left of a row or a search, and keep what came of it."""
+    subprocess.run([sys.executable, "-m", "relook.cli", *asked.command.split()[1:], *options], check=True)
+    out = Path(asked.command.split()[-1])
+    RESULTS.mkdir(exist_ok=True)
+    if isinstance(asked, Search):
+        shutil.copy(out / "tuning.md", asked.report)
+        shutil.copy(out / "tuning.json", asked.report.with_suffix(".json"))
+    else:
+        (run,) = opened(out)
+        keep(asked, run)
 
 
 def keep(row: Row, run: Run) -> None:
@@ -29,7 +36,6 @@ def keep(row: Row, run: Run) -> None:
         "commit": str(run.record["git"]["commit"]),
         "created": run.record["created"],
     }
-    RESULTS.mkdir(exist_ok=True)
     frame.write_parquet(row.table, metadata=made)
 
 
@@ -37,8 +43,9 @@ def main(words: list[str]) -> None:
     options = next((words[i:] for i, word in enumerate(words) if word.startswith("-")), [])
     names = words[: len(words) - len(options)] or [row.name for row in ROWS]
     if names == ["list"]:
-        for row in ROWS:
-            print(f"{'✓' if row.table.exists() else ' '} {row.name:45} {row.command}")
+        for asked in BY_NAME.values():
+            kept = asked.report if isinstance(asked, Search) else asked.table
+            print(f"{'✓' if kept.exists() else ' '} {asked.name:40} {asked.command}")
         return
     if unknown := [name for name in names if name not in (*BY_NAME, "page")]:
         raise SystemExit(f"expected rows (`python -m benchmarks.learning list`), or page; found {', '.join(unknown)}")

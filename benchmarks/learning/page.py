@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from benchmarks.learning.rows import ROWS, STUDIES, Row
+from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row
 from relook.statistics.aggregates import iqm, mean_interval
 from relook.statistics.plots import Drawing, Seed, learning_curves, save
 from relook.statistics.reports import number
@@ -32,6 +32,11 @@ that was run is in; an agent that diverged would count with the last evaluation 
 Beside each stands what others report, which is seldom the same quantity: the highest evaluation of a training is higher
 than its last one, returns of training are lower than those of the deterministic policy, and environments differ between
 versions (-v1 to -v5). The numbers under a table say what each source measures.
+"""
+SEARCHED = """## How the settings for MuJoCo were found
+
+Each by one search on tuning seeds (10,000 and up), which chose among settings by their last evaluations, and a
+confirmation on seeds that took no part. The gap between the two is how much of the score was luck.
 """
 COMMANDS = """## Commands
 
@@ -73,7 +78,7 @@ def page() -> str:
         if rows := made(study):
             lines += [f"## {title}", "", text.format(optimum=frozen_lake()), "", *table(rows), "", *sources(rows)]
             lines += [f"![{title}](images/learning-{study}.png)", ""]
-    return "\n".join([*lines, *commands()])
+    return "\n".join([*lines, *searches(), *commands()])
 
 
 def made(study: str) -> list[Row]:
@@ -131,6 +136,19 @@ def picture(study: str) -> Figure:
         panels.setdefault(row.task, {})[row.algorithm.upper()] = curves
     title = STUDIES[study][0]
     return learning_curves(panels, Drawing(title, "environment steps", "return (10 deterministic episodes)"))
+
+
+def searches() -> Iterator[str]:
+    """How settings were found, and how much of what they promised was luck."""
+    yield SEARCHED
+    for search in SEARCHES:
+        if search.report.exists():
+            found = [line for line in search.report.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
+            where = f"../benchmarks/results/learning/{search.report.name}"
+            yield f"**{search.algorithm.upper()}** ([every trial]({where})): `{search.command}`"
+            yield ""
+            yield from found
+            yield ""
 
 
 def commands() -> Iterator[str]:

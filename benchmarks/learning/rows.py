@@ -33,7 +33,7 @@ class Row:
     @property
     def task(self) -> str:
         """What the environment is called in the tables."""
-        return self.environment.rpartition(":")[2]
+        return self.environment.removeprefix(ENDS)
 
     @property
     def command(self) -> str:
@@ -45,6 +45,33 @@ class Row:
     def table(self) -> Path:
         """Its evaluations, as `relook compare` reads them."""
         return RESULTS / f"{self.name}.parquet"
+
+
+@dataclass(frozen=True)
+class Search:
+    """How an algorithm's settings for MuJoCo were found."""
+
+    algorithm: str
+    start: str
+    """Where it begins; what the space does not have holds for all trials."""
+    space: str
+    trials: str
+
+    @property
+    def name(self) -> str:
+        """How it is asked for, and what its files are called."""
+        return f"tune-{self.algorithm}"
+
+    @property
+    def command(self) -> str:
+        """What carries it out; after an interruption the same command goes on."""
+        asked = f"--env HalfCheetah-v5 {self.trials} {self.start} --space {self.space}"
+        return " ".join(f"relook tune {self.algorithm} {asked} --out runs/learning/{self.name}".split())
+
+    @property
+    def report(self) -> Path:
+        """What it printed; beside it lies the same as JSON."""
+        return RESULTS / f"{self.name}.md"
 
 
 STUDIES = {
@@ -80,6 +107,43 @@ REPLAY: dict[str, dict[str, float | None]] = {
     "ddpg": {"HalfCheetah-v5": None, "Hopper-v5": None, "Walker2d-v5": None},
 }
 
+FEWER = "--trials 16 --at-once 8 --seeds 2 --finalists 2 --final-seeds 5"
+STEPS = "--steps 300000 --evaluate-episodes 4"
+SEARCHES = (
+    Search(
+        "ppo",
+        "--envs 64 --horizon 32 --minibatch 64 --learning-rate 3e-4 --discount 0.99 --gae-lambda 0.95 --clip 0.2 "
+        "--anneal-clip False --initial-log-std -0.5 --value-coefficient 0.25 --normalise-observations True "
+        "--recompute-advantages True",
+        "learning_rate=1e-4:1e-3:log gae_lambda=0.85:0.99 discount=0.97:0.995 clip=0.1:0.3 clip_together=True,False "
+        "initial_log_std=-1.0,-0.5,0.0",
+        f"{STEPS} --trials 24 --at-once 12 --seeds 3 --finalists 3 --final-seeds 10",
+    ),
+    Search(
+        "trpo",
+        "--envs 64 --horizon 32 --minibatch 64 --discount 0.99 --gae-lambda 0.95 --initial-log-std -0.5 "
+        "--normalise-observations True",
+        "target_kl=3e-3:5e-2:log gae_lambda=0.9:0.99 discount=0.97:0.995 value_learning_rate=3e-4:3e-3:log "
+        "initial_log_std=-1.0,-0.5",
+        f"{STEPS} {FEWER}",
+    ),
+    Search(
+        "a2c",
+        "--envs 16 --horizon 8 --rollouts 16 --learning-rate 1e-3 --discount 0.99 --gae-lambda 0.95 "
+        "--initial-log-std -0.5 --normalise-observations True",
+        "learning_rate=3e-4:5e-3:log gae_lambda=0.9:1 discount=0.97:0.995 initial_log_std=-1.0,-0.5",
+        f"{STEPS} {FEWER}",
+    ),
+    Search(
+        "vpg",
+        "--envs 64 --horizon 32 --minibatch 64 --learning-rate 3e-3 --discount 0.99 --gae-lambda 0.95 "
+        "--initial-log-std -0.5 --normalise-observations True",
+        "learning_rate=1e-3:2e-2:log gae_lambda=0.9:0.99 discount=0.97:0.995 initial_log_std=-1.0,-0.5",
+        f"{STEPS} {FEWER}",
+    ),
+)
+"""What the searches for `--preset mujoco` were asked to do."""
+
 CLASSIC = {
     "CartPole-v1": {
         "reinforce": 300_000,
@@ -94,6 +158,9 @@ CLASSIC = {
     "LunarLander-v3": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 500_000},
     "FrozenLake-v1": {"a2c": 200_000, "ppo": 200_000, "dqn": 100_000},
 }
+NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(REPLAY["sac"], 300_000)
+"""The common set: task → steps. On the long ones, the off-policy algorithms' rows are those of `replay`."""
+ENDS = "benchmarks.learning.discretised:Ends/"
 OPTIONS = {"FrozenLake-v1": "--evaluate-episodes 100"}  # an episode is worth 0 or 1
 
 ROWS = (
@@ -112,5 +179,16 @@ ROWS = (
         for environment, algorithms in CLASSIC.items()
         for algorithm, steps in algorithms.items()
     ),
+    *(
+        Row("nine", algorithm, environment, steps, options="--preset mujoco")
+        for environment, steps in NINE.items()
+        for algorithm in ("reinforce", "vpg", "a2c", "trpo", "ppo")
+    ),
+    *(Row("nine", "dqn", ENDS + environment, steps, seeds=5) for environment, steps in NINE.items()),
+    *(
+        Row("nine", algorithm, environment, NINE[environment], seeds=5, options="--batch 100 --capacity 300000")
+        for environment in ("Pendulum-v1", "InvertedPendulum-v5")
+        for algorithm in ("ddpg", "td3", "sac")
+    ),
 )
-BY_NAME = {row.name: row for row in ROWS}
+BY_NAME = {row.name: row for row in ROWS} | {search.name: search for search in SEARCHES}
