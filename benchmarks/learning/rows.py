@@ -65,8 +65,8 @@ class Search:
     @property
     def command(self) -> str:
         """What carries it out; after an interruption the same command goes on."""
-        asked = f"--env HalfCheetah-v5 {self.trials} {self.start} --space {self.space}"
-        return " ".join(f"relook tune {self.algorithm} {asked} --out runs/learning/{self.name}".split())
+        asked = f"--env HalfCheetah-v5 --steps 1000000 --evaluate-episodes 4 {self.trials} {self.start}"
+        return f"relook tune {self.algorithm} {asked} --space {self.space} --out runs/learning/{self.name}"
 
     @property
     def report(self) -> Path:
@@ -107,39 +107,14 @@ REPLAY: dict[str, dict[str, float | None]] = {
     "ddpg": {"HalfCheetah-v5": None, "Hopper-v5": None, "Walker2d-v5": None},
 }
 
-FEWER = "--trials 16 --at-once 8 --seeds 2 --finalists 2 --final-seeds 5"
-STEPS = "--steps 300000 --evaluate-episodes 4"
+ON_POLICY = "--envs 64 --horizon 32 --minibatch 64 --discount 0.99 --normalise-observations True"
 SEARCHES = (
     Search(
         "ppo",
-        "--envs 64 --horizon 32 --minibatch 64 --learning-rate 3e-4 --discount 0.99 --gae-lambda 0.95 --clip 0.2 "
-        "--anneal-clip False --initial-log-std -0.5 --value-coefficient 0.25 --normalise-observations True "
-        "--recompute-advantages True",
-        "learning_rate=1e-4:1e-3:log gae_lambda=0.85:0.99 discount=0.97:0.995 clip=0.1:0.3 clip_together=True,False "
-        "initial_log_std=-1.0,-0.5,0.0",
-        f"{STEPS} --trials 24 --at-once 12 --seeds 3 --finalists 3 --final-seeds 10",
-    ),
-    Search(
-        "trpo",
-        "--envs 64 --horizon 32 --minibatch 64 --discount 0.99 --gae-lambda 0.95 --initial-log-std -0.5 "
-        "--normalise-observations True",
-        "target_kl=3e-3:5e-2:log gae_lambda=0.9:0.99 discount=0.97:0.995 value_learning_rate=3e-4:3e-3:log "
-        "initial_log_std=-1.0,-0.5",
-        f"{STEPS} {FEWER}",
-    ),
-    Search(
-        "a2c",
-        "--envs 16 --horizon 8 --rollouts 16 --learning-rate 1e-3 --discount 0.99 --gae-lambda 0.95 "
-        "--initial-log-std -0.5 --normalise-observations True",
-        "learning_rate=3e-4:5e-3:log gae_lambda=0.9:1 discount=0.97:0.995 initial_log_std=-1.0,-0.5",
-        f"{STEPS} {FEWER}",
-    ),
-    Search(
-        "vpg",
-        "--envs 64 --horizon 32 --minibatch 64 --learning-rate 3e-3 --discount 0.99 --gae-lambda 0.95 "
-        "--initial-log-std -0.5 --normalise-observations True",
-        "learning_rate=1e-3:2e-2:log gae_lambda=0.9:0.99 discount=0.97:0.995 initial_log_std=-1.0,-0.5",
-        f"{STEPS} {FEWER}",
+        f"{ON_POLICY} --learning-rate 4e-4 --gae-lambda 0.93 --clip 0.2 --anneal-clip False --initial-log-std -1 "
+        "--value-coefficient 0.25 --recompute-advantages True",
+        "learning_rate=1e-4:6e-4:log gae_lambda=0.9:0.98 discount=0.98:0.995 clip=0.1:0.3",
+        "--trials 16 --seeds 3 --finalists 2 --final-seeds 8",
     ),
 )
 """What the searches for `--preset mujoco` were asked to do."""

@@ -47,7 +47,7 @@ class Algorithm:
 
     @property
     def presets(self) -> Mapping[str, Preset]:
-        """Other implementations' settings of it, by name."""
+        """Ours for MuJoCo and other implementations' settings of it, by name."""
         from relook.algorithms.presets import PRESETS
 
         return PRESETS.get(self.name, {})

@@ -1,4 +1,4 @@
-"""Other implementations' settings of each algorithm: where they differ from our defaults, and what still differs."""
+"""Settings of each algorithm: ours for MuJoCo, and other implementations' with what still differs from them."""
 
 from relook.population.hyperparameters import Preset
 

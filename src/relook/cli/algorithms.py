@@ -39,13 +39,14 @@ def presets(known: Algorithm) -> str:
     changed = [name for name in defaults if any(name in own for own in values.values())]
     lines = [f"# Presets of {known.name}", ""]
     lines += [f"- `--preset {name}`: {preset.source}" for name, preset in sources.items()]
-    lines += ["", f"| hyper-parameter | ours | {' | '.join(sources)} |", f"|---|---|{'---|' * len(sources)}"]
+    lines += ["", f"| hyper-parameter | default | {' | '.join(sources)} |", f"|---|---|{'---|' * len(sources)}"]
     for name in changed:
         own = [_figure(of_preset[name]) if name in of_preset else "" for of_preset in values.values()]
         lines.append(f"| `{name}` | {_figure(defaults[name])} | {' | '.join(own)} |")
-    lines += ["", "An empty cell is ours. What still differs from the source:"]
+    lines += ["", "An empty cell is the default. What still differs from other implementations:"]
     for name, preset in sources.items():
-        lines += ["", f"**{name}**", *(f"- {difference}" for difference in preset.differences)]
+        if preset.differences:
+            lines += ["", f"**{name}**", *(f"- {difference}" for difference in preset.differences)]
     return "\n".join(lines)
 
 

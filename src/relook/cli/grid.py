@@ -61,7 +61,7 @@ class Form(Where):
     max_episode_steps: Annotated[int | None, tyro.conf.arg(metavar="L")] = None
     """Truncate episodes after L steps instead of the environments' own limits."""
     preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Start from the hyper-parameters of another implementation."""
+    """Start from other hyper-parameters: ours for MuJoCo (mujoco), or another implementation's."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
     """How many seeds of each combination."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="K")] = 0

@@ -16,14 +16,14 @@ from relook.population.agents import Agents
 
 @dataclass(frozen=True)
 class Preset:
-    """The hyper-parameters of somebody else's implementation, as far as they differ from our defaults."""
+    """Hyper-parameters as far as they differ from the defaults: somebody else's, or ours for a family of tasks."""
 
     source: str
     hyperparameters: Mapping[str, Any]
     environment: Mapping[str, Any]
     """What it changes in the `EnvironmentSpec`."""
     differences: tuple[str, ...]
-    """What still differs from the source."""
+    """What still differs from somebody else's."""
 
 
 def numeric(
