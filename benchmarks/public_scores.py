@@ -2,8 +2,9 @@
 
 Set RELOOK_PUBLIC_SCORES to a folder with atari100k/SPR.json, DrQ(eps).json, RANDOM.json and HUMAN.json (from
 eloialonso/iris, results/data), halfcheetah/SAC.txt and TD3.txt (sac_hc_final_perfs.txt and td3_hc_final_perfs.txt
-from ccolas/rl_stats, data), and sensitivity/data_expected_over_seeds.csv (from jadkins99/hyperparameter_sensitivity,
-analysis).
+from ccolas/rl_stats, data), sensitivity/data_expected_over_seeds.csv (from jadkins99/hyperparameter_sensitivity,
+analysis), and learning_curves/mujoco.csv with the columns source, method, env, seed, step and return (evaluations of
+SAC from DAVIAN-Robotics/SimbaV2, of PPO from Holiday-Robot/FlashSAC and of TD3 from sfujim/TD3).
 """
 
 import json
@@ -50,3 +51,11 @@ def sensitivity_of_ppo() -> tuple[list[tuple[float, ...]], NDArray[np.float64]]:
     rows = pl.read_csv(path).filter(pl.col("alg_type") == "lambda_ac")
     wide = rows.pivot("env_name", index=names, values="percentile_normalized_return").sort(names).fill_null(-np.inf)
     return wide.select(names).rows(), wide.drop(names).to_numpy()
+
+
+def mujoco() -> pl.DataFrame:
+    """Evaluations of every seed, with the columns that the module names. Raises `Missing` where they are not."""
+    path = Path(os.environ.get("RELOOK_PUBLIC_SCORES", "")) / "learning_curves" / "mujoco.csv"
+    if not path.is_file():
+        raise Missing(str(__doc__))
+    return pl.read_csv(path, schema_overrides={"seed": pl.String})

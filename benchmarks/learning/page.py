@@ -14,15 +14,21 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from benchmarks.learning.published import TABLE
 from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row
 from relook.statistics.aggregates import iqm, mean_interval
-from relook.statistics.plots import Drawing, Seed, learning_curves, save
+from relook.statistics.plots import COLOURS, Drawing, Seed, learning_curves, save
 from relook.statistics.reports import number
 from relook.statistics.scores import Training, of_table
 from relook.tabular import backup, from_environment
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
+PUBLISHED = {
+    "ppo": "5 seeds of FlashSAC's authors, -v4",
+    "sac": "10 seeds of SimbaV2's authors, -v4",
+    "td3": "10 seeds of TD3's authors, -v1",
+}
 INTRODUCTION = """# What relook's algorithms learn
 
 Returns of the last evaluation of each training, in the environment as it is: 10 deterministic episodes of every seed
@@ -129,13 +135,28 @@ def frozen_lake() -> float:
 
 
 def picture(study: str) -> Figure:
-    """Learning curves of a study, a panel for each task."""
+    """Learning curves of a study, a panel for each task; published means are dashed."""
     panels: dict[str, dict[str, list[Seed]]] = {}
     for row in made(study):
         curves = [Seed(training.curve, training.failed) for training in trainings(row)]
         panels.setdefault(row.task, {})[row.algorithm.upper()] = curves
-    title = STUDIES[study][0]
-    return learning_curves(panels, Drawing(title, "environment steps", "return (10 deterministic episodes)"))
+    others, drawn = pl.read_csv(TABLE), set()
+    colours = dict(zip(dict.fromkeys(name for groups in panels.values() for name in groups), COLOURS, strict=False))
+    beside = []
+    for place, (task, groups) in enumerate(panels.items()):
+        base, end = task.rpartition("-")[0], max(row.steps for row in made(study) if row.task == task)
+        for name in groups:
+            curve = others.filter(algorithm=name.lower()).filter(
+                pl.col("task").str.starts_with(f"{base}-"), pl.col("step") <= end
+            )
+            if len(curve):
+                beside.append((place, curve["step"], curve["mean"], colours[name]))
+                drawn.add(f"{name} ({PUBLISHED[name.lower()]})")
+    title = STUDIES[study][0] + (f"; dashed: published means of {', '.join(sorted(drawn))}" if drawn else "")
+    figure = learning_curves(panels, Drawing(title, "environment steps", "return (10 deterministic episodes)"))
+    for place, steps, means, colour in beside:
+        figure.axes[place].plot(steps, means, color=colour, linestyle="--", linewidth=1.4)
+    return figure
 
 
 def searches() -> Iterator[str]:

@@ -114,7 +114,7 @@ SEARCHES = (
         f"{ON_POLICY} --learning-rate 4e-4 --gae-lambda 0.93 --clip 0.2 --anneal-clip False --initial-log-std -1 "
         "--value-coefficient 0.25 --recompute-advantages True",
         "learning_rate=1e-4:6e-4:log gae_lambda=0.9:0.98 discount=0.98:0.995 clip=0.1:0.3",
-        "--trials 16 --seeds 3 --finalists 2 --final-seeds 8",
+        "--trials 16 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
     ),
 )
 """What the searches for `--preset mujoco` were asked to do."""
