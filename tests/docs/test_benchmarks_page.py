@@ -1,0 +1,30 @@
+"""docs/benchmarks.md is what the evaluations of its rows say."""
+
+import re
+
+import polars as pl
+import pytest
+from benchmarks.learning.page import PAGE, made, page, trainings
+from benchmarks.learning.rows import ROWS, STUDIES, Row
+
+CARRIED_OUT = [row for study in STUDIES for row in made(study)]
+
+
+def test_the_page_is_what_its_rows_say() -> None:
+    written = PAGE.read_text(encoding="utf-8")
+    assert page() == written, "run python -m benchmarks.learning page"
+    for image in re.findall(r"\]\((images/[^)]+)\)", written):
+        assert (PAGE.parent / image).is_file()
+
+
+@pytest.mark.parametrize("row", CARRIED_OUT, ids=lambda row: row.name)
+def test_no_seed_is_left_out(row: Row) -> None:
+    found = trainings(row)
+    assert sorted(training.seed for training in found) == list(range(row.seeds))
+    assert all(training.failed or training.curve[0][-1] >= 0.95 * row.steps for training in found)
+    assert len({training.configuration for training in found}) == 1
+    assert pl.read_parquet_metadata(row.table)["command"] == row.command
+
+
+def test_rows_have_names_of_their_own() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
