@@ -1,4 +1,4 @@
-"""Presets are settings for a family of tasks or of somebody else's implementation: complete, valid, and overruled by what is asked for."""
+"""Presets are ours for a family of tasks, or somebody else's: complete, valid, and overruled by what is asked for."""
 
 from pathlib import Path
 

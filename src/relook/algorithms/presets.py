@@ -16,6 +16,16 @@ SPINNING_UP_DIFFERS = (
 SB3 = {"random_steps": 100, "learning_starts": 100, "initialisation": "uniform"}
 CLEANRL = {"learning_rate": 3e-4, "initialisation": "uniform"}
 
+# What our settings of on-policy algorithms for MuJoCo have in common.
+MUJOCO = {
+    "discount": 0.99,
+    "envs": 64,
+    "horizon": 32,
+    "minibatch": 64,
+    "initial_log_std": -1.0,
+    "normalise_observations": True,
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "reinforce": {
         "spinning-up": Preset(
@@ -125,6 +135,19 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "ppo": {
+        "mujoco": Preset(
+            "ours for MuJoCo, see benchmarks.md",
+            {
+                **MUJOCO,
+                "learning_rate": 4e-4,
+                "gae_lambda": 0.93,
+                "value_coefficient": 0.25,
+                "anneal_clip": False,
+                "recompute_advantages": True,
+            },
+            {},
+            (),
+        ),
         "sb3": Preset(
             "Stable-Baselines3 2.9, the defaults of `PPO` with `MlpPolicy`",
             {

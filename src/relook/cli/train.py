@@ -33,8 +33,8 @@ class Form:
     rescale_actions: Annotated[bool | None, tyro.conf.arg(metavar="True|False")] = None
     """Let [-1, 1] stand for the bounds of continuous actions (the default), or act in the environment's own units."""
     preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Start from other hyper-parameters: ours for MuJoCo (mujoco), or another implementation's; `relook algorithms NAME`
-    lists them."""
+    """Start from other hyper-parameters: ours for MuJoCo (mujoco), or another implementation's;
+    `relook algorithms NAME` lists them."""
     actor_critic: Annotated[str | None, tyro.conf.arg(metavar="MODULE:FUNCTION")] = None
     """A function that makes networks of your own; see docs/own-networks.md."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 10
