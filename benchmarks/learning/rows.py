@@ -116,6 +116,25 @@ SEARCHES = (
         "learning_rate=1e-4:6e-4:log gae_lambda=0.9:0.98 discount=0.98:0.995 clip=0.1:0.3",
         "--trials 16 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
     ),
+    Search(
+        "trpo",
+        f"{ON_POLICY} --gae-lambda 0.93 --target-kl 0.03 --initial-log-std -1",
+        "target_kl=0.01:0.06:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",
+        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+    ),
+    Search(
+        "a2c",
+        "--envs 16 --horizon 8 --rollouts 16 --discount 0.99 --normalise-observations True --gae-lambda 0.95 "
+        "--learning-rate 2e-3 --initial-log-std -1",
+        "learning_rate=5e-4:5e-3:log gae_lambda=0.9:1 discount=0.98:0.995 value_coefficient=0.1:1:log",
+        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+    ),
+    Search(
+        "vpg",
+        f"{ON_POLICY} --gae-lambda 0.95 --learning-rate 3e-3 --initial-log-std -1",
+        "learning_rate=1e-3:2e-2:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",
+        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+    ),
 )
 """What the searches for `--preset mujoco` were asked to do."""
 
