@@ -5,7 +5,9 @@ import re
 import polars as pl
 import pytest
 from benchmarks.learning.page import PAGE, made, page, trainings
+from benchmarks.learning.published import TABLE, means
 from benchmarks.learning.rows import ROWS, STUDIES, Row
+from benchmarks.public_scores import Missing
 
 CARRIED_OUT = [row for study in STUDIES for row in made(study)]
 
@@ -28,3 +30,11 @@ def test_no_seed_is_left_out(row: Row) -> None:
 
 def test_rows_have_names_of_their_own() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_published_curves_are_the_means_of_the_raw_ones() -> None:
+    try:
+        found = means()
+    except Missing as missing:
+        pytest.skip(str(missing))
+    assert found.write_csv() == TABLE.read_text(encoding="utf-8")
