@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-TASKS = ("Pendulum-v1", "InvertedPendulum-v5", "Hopper-v5", "Walker2d-v5", "HalfCheetah-v5")
+from benchmarks.learning.rows import NINE
 
 
 class Ends(gymnasium.ActionWrapper[Any, Any, Any]):
@@ -32,7 +32,7 @@ def make(task: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
     return Ends(gymnasium.make(task, **arguments).unwrapped)
 
 
-for task in TASKS:
+for task in NINE:
     gymnasium.register(
         f"Ends/{task}",
         entry_point=f"{__name__}:make",

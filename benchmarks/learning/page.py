@@ -128,8 +128,9 @@ def frozen_lake() -> float:
     """The highest expected return of FrozenLake-v1 in the steps that an episode may have."""
     env = gymnasium.make("FrozenLake-v1")
     mdp = from_environment(env)
+    limit = env.spec.max_episode_steps if env.spec else None
     value = np.zeros(mdp.size)
-    for _ in range(gymnasium.spec("FrozenLake-v1").max_episode_steps or 0):
+    for _ in range(limit or 0):
         value = backup(mdp, value, 1.0).max(1)
     return float(mdp.start @ value)
 
@@ -161,15 +162,16 @@ def picture(study: str) -> Figure:
 
 def searches() -> Iterator[str]:
     """How settings were found, and how much of what they promised was luck."""
-    yield SEARCHED
-    for search in SEARCHES:
-        if search.report.exists():
-            found = [line for line in search.report.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
-            where = f"../benchmarks/results/learning/{search.report.name}"
-            yield f"**{search.algorithm.upper()}** ([every trial]({where})): `{search.command}`"
-            yield ""
-            yield from found
-            yield ""
+    ended = [search for search in SEARCHES if search.report.exists()]
+    if ended:
+        yield SEARCHED
+    for search in ended:
+        found = [line for line in search.report.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
+        where = f"../benchmarks/results/learning/{search.report.name}"
+        yield f"**{search.algorithm.upper()}** ([every trial]({where})): `{search.command}`"
+        yield ""
+        yield from found
+        yield ""
 
 
 def commands() -> Iterator[str]:

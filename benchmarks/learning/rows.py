@@ -21,14 +21,11 @@ class Row:
     """The mean final return that we set out for."""
     seeds: int = 10
     options: str = ""
-    suffix: str = ""
-    """Tells rows of the same algorithm and task apart."""
 
     @property
     def name(self) -> str:
         """How the row is asked for, and what its files are called."""
-        words = (self.study, self.algorithm, self.task.lower(), self.suffix)
-        return "-".join(word for word in words if word)
+        return f"{self.study}-{self.algorithm}-{self.task.lower()}"
 
     @property
     def task(self) -> str:
@@ -85,6 +82,10 @@ STUDIES = {
         "Ten seeds, with default settings unless the command says otherwise. The best that any policy can reach on\n"
         "FrozenLake-v1 within the 100 steps of an episode is {optimum:.3f}, computed exactly from its table.",
     ),
+    "nine": (
+        "A common set for all nine",
+        "One setting of each algorithm. DQN chooses among the ends and the middle of each component of an action.",
+    ),
 }
 """What a table is about, and what its rows have in common."""
 
@@ -107,6 +108,7 @@ REPLAY: dict[str, dict[str, float | None]] = {
     "ddpg": {"HalfCheetah-v5": None, "Hopper-v5": None, "Walker2d-v5": None},
 }
 
+FEWER = "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5"
 ON_POLICY = "--envs 64 --horizon 32 --minibatch 64 --discount 0.99 --normalise-observations True"
 SEARCHES = (
     Search(
@@ -120,20 +122,20 @@ SEARCHES = (
         "trpo",
         f"{ON_POLICY} --gae-lambda 0.93 --target-kl 0.03 --initial-log-std -1",
         "target_kl=0.01:0.06:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",
-        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+        FEWER,
     ),
     Search(
         "a2c",
         "--envs 16 --horizon 8 --rollouts 16 --discount 0.99 --normalise-observations True --gae-lambda 0.95 "
         "--learning-rate 2e-3 --initial-log-std -1",
         "learning_rate=5e-4:5e-3:log gae_lambda=0.9:1 discount=0.98:0.995 value_coefficient=0.1:1:log",
-        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+        FEWER,
     ),
     Search(
         "vpg",
         f"{ON_POLICY} --gae-lambda 0.95 --learning-rate 3e-3 --initial-log-std -1",
         "learning_rate=1e-3:2e-2:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",
-        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+        FEWER,
     ),
 )
 """What the searches for `--preset mujoco` were asked to do."""
@@ -151,6 +153,16 @@ CLASSIC = {
     "MountainCar-v0": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 200_000},
     "LunarLander-v3": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 500_000},
     "FrozenLake-v1": {"a2c": 200_000, "ppo": 200_000, "dqn": 100_000},
+    "InvertedPendulum-v5": {
+        "reinforce": 200_000,
+        "vpg": 200_000,
+        "a2c": 200_000,
+        "trpo": 200_000,
+        "ppo": 100_000,
+        "sac": 30_000,
+    },
+    "Pendulum-v1": dict.fromkeys(("reinforce", "vpg", "a2c", "trpo", "ppo"), 300_000)
+    | dict.fromkeys(("ddpg", "td3", "sac"), 20_000),
 }
 NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(REPLAY["sac"], 300_000)
 """The common set: task → steps. On the long ones, the off-policy algorithms' rows are those of `replay`."""
@@ -174,7 +186,7 @@ ROWS = (
         for algorithm, steps in algorithms.items()
     ),
     *(
-        Row("nine", algorithm, environment, steps, options="--preset mujoco")
+        Row("nine", algorithm, environment, steps, options="" if algorithm == "reinforce" else "--preset mujoco")
         for environment, steps in NINE.items()
         for algorithm in ("reinforce", "vpg", "a2c", "trpo", "ppo")
     ),

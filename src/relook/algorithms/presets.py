@@ -51,6 +51,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "vpg": {
+        "mujoco": Preset(
+            "ours for MuJoCo",
+            {**MUJOCO, "learning_rate": 3e-3},
+            {},
+            (),
+        ),
         "spinning-up": Preset(
             "Spinning Up, the defaults of `vpg_pytorch`",
             {
@@ -75,6 +81,20 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "a2c": {
+        "mujoco": Preset(
+            "ours for MuJoCo",
+            {
+                "learning_rate": 2e-3,
+                "discount": 0.99,
+                "gae_lambda": 0.95,
+                "envs": 16,
+                "rollouts": 16,
+                "initial_log_std": -1.0,
+                "normalise_observations": True,
+            },
+            {},
+            (),
+        ),
         "sb3": Preset(
             "Stable-Baselines3 2.9, the defaults of `A2C` with `MlpPolicy`",
             {
@@ -95,6 +115,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "trpo": {
+        "mujoco": Preset(
+            "ours for MuJoCo",
+            {**MUJOCO, "target_kl": 0.03, "gae_lambda": 0.93},
+            {},
+            (),
+        ),
         "spinning-up": Preset(
             "Spinning Up, the defaults of `trpo_tf1`",
             {
@@ -136,7 +162,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     "ppo": {
         "mujoco": Preset(
-            "ours for MuJoCo, see benchmarks.md",
+            "ours for MuJoCo",
             {
                 **MUJOCO,
                 "learning_rate": 4e-4,
