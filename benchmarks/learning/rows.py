@@ -178,7 +178,10 @@ OPTIONS = {
         "ppo": "--envs 16 --discount 0.99 --gae-lambda 0.98 --normalise-observations True",
         "dqn": "--n-step 1",
     },
-    "LunarLander-v3": {"ppo": "--envs 16 --discount 0.999 --gae-lambda 0.98"},
+    "LunarLander-v3": {
+        "a2c": "--discount 0.99 --gae-lambda 0.95 --learning-rate 1e-2 --normalise-observations True",
+        "ppo": "--envs 16 --discount 0.999 --gae-lambda 0.98",
+    },
 }
 """Where the defaults do not do: task → algorithm → what else is asked for."""
 
