@@ -53,11 +53,13 @@ class Search:
     """Where it begins; what the space does not have holds for all trials."""
     space: str
     trials: str
+    about: str = ""
+    """What it looks at, where there are several."""
 
     @property
     def name(self) -> str:
         """How it is asked for, and what its files are called."""
-        return f"tune-{self.algorithm}"
+        return "-".join(filter(None, ("tune", self.algorithm, self.about)))
 
     @property
     def command(self) -> str:
@@ -114,13 +116,23 @@ REPLAY: dict[str, dict[str, float | None]] = {
 FEWER = "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5"
 FEWEST = "--trials 6 --seeds 2 --finalists 2 --final-seeds 3 --confirm-seeds 5"
 ON_POLICY = "--envs 64 --horizon 32 --minibatch 64 --discount 0.99 --normalise-observations True"
+PPO = (
+    f"{ON_POLICY} --learning-rate 4e-4 --gae-lambda 0.93 --clip 0.2 --anneal-clip False --initial-log-std -1 "
+    "--value-coefficient 0.25 --recompute-advantages True"
+)
 SEARCHES = (
     Search(
         "ppo",
-        f"{ON_POLICY} --learning-rate 4e-4 --gae-lambda 0.93 --clip 0.2 --anneal-clip False --initial-log-std -1 "
-        "--value-coefficient 0.25 --recompute-advantages True",
+        PPO,
         "learning_rate=1e-4:6e-4:log gae_lambda=0.9:0.98 discount=0.98:0.995 clip=0.1:0.3",
         "--trials 16 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
+    ),
+    Search(
+        "ppo",
+        f"{PPO} --entropy-coefficient 0.01",
+        "entropy_coefficient=0.003:0.03:log learning_rate=2e-4:6e-4:log",
+        "--trials 6 --seeds 3 --finalists 2 --final-seeds 4 --confirm-seeds 5",
+        about="entropy",
     ),
     Search(
         "trpo",
