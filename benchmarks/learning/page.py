@@ -124,30 +124,6 @@ def sources(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
 
 
-def summary() -> Iterator[str]:
-    """The README's tables: means, and the worst seeds in brackets."""
-    tasks = dict.fromkeys(row.task for study in ("classic", "million", "replay") for row in made(study))
-    for algorithms in (("reinforce", "vpg", "a2c", "trpo", "ppo"), ("dqn", "ddpg", "td3", "sac")):
-        yield f"| task | {' | '.join(name.upper() for name in algorithms)} |"
-        yield "|---|" + "---|" * len(algorithms)
-        for task in tasks:
-            cells = [_in_short(task, algorithm) for algorithm in algorithms]
-            if any(cells):
-                yield f"| {task} | {' | '.join(cells)} |"
-        yield ""
-
-
-def _in_short(task: str, algorithm: str) -> str:
-    for row in ROWS:
-        if row.study != "nine" and (row.task, row.algorithm) == (task, algorithm) and row.table.exists():
-            finals = np.array([training.curve[1][-1] for training in trainings(row)])
-            digits = 0 if np.abs(finals).max() >= 10 else 2
-            mean, worst = (f"{value:,.{digits}f}".replace("-", "−") for value in (finals.mean(), finals.min()))
-            steps = f"{row.steps // 1_000_000}M" if row.steps >= 1_000_000 else f"{row.steps // 1000}k"
-            return f"{mean} ({worst}), {steps}"
-    return ""
-
-
 def frozen_lake() -> float:
     """The highest expected return of FrozenLake-v1 in the steps that an episode may have."""
     env = gymnasium.make("FrozenLake-v1")
