@@ -15,7 +15,8 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from benchmarks.learning.published import TABLE
-from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row
+from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row, Search
+from relook.algorithms import algorithm
 from relook.statistics.aggregates import iqm, mean_interval
 from relook.statistics.plots import COLOURS, Drawing, Seed, learning_curves, save
 from relook.statistics.reports import number
@@ -24,11 +25,6 @@ from relook.tabular import backup, from_environment
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
-PUBLISHED = {
-    "ppo": "5 seeds of FlashSAC's authors, -v4",
-    "sac": "10 seeds of SimbaV2's authors, -v4",
-    "td3": "10 seeds of TD3's authors, -v1",
-}
 INTRODUCTION = """# What relook's algorithms learn
 
 Returns of the last evaluation of each training, in the environment as it is: 10 deterministic episodes of every seed
@@ -41,7 +37,7 @@ versions (-v1 to -v5). The numbers under a table say what each source measures.
 """
 SEARCHED = """## How the settings for MuJoCo were found
 
-Each by one search on tuning seeds (10,000 and up), which chose among settings by their last evaluations, and a
+By searches on tuning seeds (10,000 and up), which chose among settings by their last evaluations, each with a
 confirmation on seeds that took no part. The gap between the two is how much of the score was luck.
 """
 COMMANDS = """## Commands
@@ -124,6 +120,7 @@ def sources(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
 
 
+@cache
 def frozen_lake() -> float:
     """The highest expected return of FrozenLake-v1 in the steps that an episode may have."""
     env = gymnasium.make("FrozenLake-v1")
@@ -152,7 +149,7 @@ def picture(study: str) -> Figure:
             )
             if len(curve):
                 beside.append((place, curve["step"], curve["mean"], colours[name]))
-                drawn.add(f"{name} ({PUBLISHED[name.lower()]})")
+                drawn.add(f"{name} ({curve['seeds'][0]} seeds, -{curve['task'][0].rpartition('-')[2]})")
     title = STUDIES[study][0] + (f"; dashed: published means of {', '.join(sorted(drawn))}" if drawn else "")
     figure = learning_curves(panels, Drawing(title, "environment steps", "return (10 deterministic episodes)"))
     for place, steps, means, colour in beside:
@@ -168,10 +165,21 @@ def searches() -> Iterator[str]:
     for search in ended:
         found = [line for line in search.report.read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
         where = f"../benchmarks/results/learning/{search.report.name}"
-        yield f"**{search.algorithm.upper()}** ([every trial]({where})): `{search.command}`"
+        yield f"**{search.name}** ([every trial]({where})): `{search.command}`"
         yield ""
         yield from found
+        yield f"- `--preset mujoco` of {search.algorithm} is {came_of(search)}"
         yield ""
+
+
+def came_of(search: Search) -> str:
+    """What `--preset mujoco` is to a search."""
+    confirmed = json.loads(search.report.with_suffix(".json").read_text(encoding="utf-8"))["confirmed"]
+    preset = algorithm(search.algorithm).preset("mujoco").hyperparameters
+    for arm, words in (("tuned", "what it chose"), ("start", "what it started from")):
+        if arm in confirmed and preset.items() <= confirmed[arm]["hyperparameters"].items():
+            return words
+    return "neither what it chose nor what it started from"
 
 
 def commands() -> Iterator[str]:

@@ -76,7 +76,7 @@ class Search:
 STUDIES = {
     "million": (
         "On-policy algorithms, a million steps",
-        "Ten seeds, with our settings for MuJoCo (`--preset mujoco`). Swimmer-v5 asks for looking further ahead.",
+        "Ten seeds, with our settings for MuJoCo (`--preset mujoco`) unless the command says otherwise.",
     ),
     "replay": ("Off-policy algorithms, 300,000 steps", "Five seeds, with batches of 100 transitions."),
     "classic": (
@@ -105,16 +105,13 @@ MILLION = {
     "a2c": {"HalfCheetah-v5": 1830, "Hopper-v5": 1253, "Walker2d-v5": 1092},
     "vpg": {"HalfCheetah-v5": -49, "Hopper-v5": 391, "Walker2d-v5": 293},
 }
-LATE = {"Swimmer-v5": "--discount 0.9999 --gae-lambda 0.98"}
-"""A stroke costs speed at first, and pays only after several."""
 REPLAY: dict[str, dict[str, float | None]] = {
     "sac": {"HalfCheetah-v5": 8593, "Hopper-v5": 2160, "Walker2d-v5": 2470},
     "td3": {"HalfCheetah-v5": 7697, "Hopper-v5": 2410, "Walker2d-v5": 3335},
     "ddpg": {"HalfCheetah-v5": None, "Hopper-v5": None, "Walker2d-v5": None},
 }
 
-FEWER = "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5"
-FEWEST = "--trials 6 --seeds 2 --finalists 2 --final-seeds 3 --confirm-seeds 5"
+FEW = "--trials 6 --seeds 2 --finalists 2 --final-seeds 3 --confirm-seeds 5"
 ON_POLICY = "--envs 64 --horizon 32 --minibatch 64 --discount 0.99 --normalise-observations True"
 PPO = (
     f"{ON_POLICY} --learning-rate 4e-4 --gae-lambda 0.93 --clip 0.2 --anneal-clip False --initial-log-std -1 "
@@ -138,20 +135,20 @@ SEARCHES = (
         "trpo",
         f"{ON_POLICY} --gae-lambda 0.93 --target-kl 0.03 --initial-log-std -1",
         "target_kl=0.01:0.06:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",
-        FEWER,
+        "--trials 8 --seeds 3 --finalists 2 --final-seeds 5 --confirm-seeds 5",
     ),
     Search(
         "a2c",
         "--envs 16 --horizon 8 --rollouts 16 --discount 0.99 --normalise-observations True --gae-lambda 0.95 "
         "--learning-rate 2e-3 --initial-log-std -1",
         "learning_rate=5e-4:5e-3:log gae_lambda=0.9:1 discount=0.98:0.995 value_coefficient=0.1:1:log",
-        FEWEST,
+        FEW,
     ),
     Search(
         "vpg",
         f"{ON_POLICY} --gae-lambda 0.95 --learning-rate 3e-3 --initial-log-std -1",
         "learning_rate=1e-3:2e-2:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",
-        FEWEST,
+        FEW,
     ),
 )
 """What the searches for `--preset mujoco` were asked to do."""
@@ -184,6 +181,7 @@ NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(RE
 """The common set: task → steps. On the long ones, the off-policy algorithms' rows are those of `replay`."""
 ENDS = "benchmarks.learning.discretised:Ends/"
 OPTIONS = {
+    "Swimmer-v5": {"ppo": "--discount 0.9999 --gae-lambda 0.98"},
     "FrozenLake-v1": dict.fromkeys(("a2c", "ppo", "dqn"), "--evaluate-episodes 100"),  # an episode is worth 0 or 1
     "MountainCar-v0": {
         "a2c": "--envs 16 --discount 0.99 --normalise-observations True",
@@ -195,39 +193,39 @@ OPTIONS = {
         "ppo": "--envs 16 --discount 0.999 --gae-lambda 0.98",
     },
 }
-"""Where the defaults do not do: task → algorithm → what else is asked for."""
+"""Where the settings of a study do not do: task → algorithm → what else is asked for. The common set has none."""
+MUJOCO = "--preset mujoco"
+BATCHES = "--batch 100 --capacity 300000"
+
+
+def _options(algorithm: str, environment: str, usual: str = "") -> str:
+    return f"{usual} {OPTIONS.get(environment, {}).get(algorithm, '')}".strip()
+
 
 ROWS = (
     *(
-        Row("million", algorithm, environment, 1_000_000, bar, options=f"--preset mujoco {LATE.get(environment, '')}")
+        Row("million", algorithm, environment, 1_000_000, bar, options=_options(algorithm, environment, MUJOCO))
         for algorithm, bars in MILLION.items()
         for environment, bar in bars.items()
     ),
     *(
-        Row("replay", algorithm, environment, 300_000, bar, seeds=5, options="--batch 100 --capacity 300000")
+        Row("replay", algorithm, environment, 300_000, bar, seeds=5, options=BATCHES)
         for algorithm, bars in REPLAY.items()
         for environment, bar in bars.items()
     ),
     *(
-        Row("classic", algorithm, environment, steps, options=OPTIONS.get(environment, {}).get(algorithm, ""))
+        Row("classic", algorithm, environment, steps, options=_options(algorithm, environment))
         for environment, algorithms in CLASSIC.items()
         for algorithm, steps in algorithms.items()
     ),
     *(
-        Row(
-            "nine",
-            algorithm,
-            environment,
-            steps,
-            seeds=5,
-            options="" if algorithm == "reinforce" else "--preset mujoco",
-        )
+        Row("nine", algorithm, environment, steps, seeds=5, options="" if algorithm == "reinforce" else MUJOCO)
         for environment, steps in NINE.items()
         for algorithm in ("reinforce", "vpg", "a2c", "trpo", "ppo")
     ),
     *(Row("nine", "dqn", ENDS + environment, steps, seeds=5) for environment, steps in NINE.items()),
     *(
-        Row("nine", algorithm, environment, NINE[environment], seeds=5, options="--batch 100 --capacity 300000")
+        Row("nine", algorithm, environment, NINE[environment], seeds=5, options=BATCHES)
         for environment in ("Pendulum-v1", "InvertedPendulum-v5")
         for algorithm in ("ddpg", "td3", "sac")
     ),

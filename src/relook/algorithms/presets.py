@@ -16,7 +16,7 @@ SPINNING_UP_DIFFERS = (
 SB3 = {"random_steps": 100, "learning_starts": 100, "initialisation": "uniform"}
 CLEANRL = {"learning_rate": 3e-4, "initialisation": "uniform"}
 
-# What our settings of on-policy algorithms for MuJoCo have in common.
+# What our settings of PPO, TRPO and VPG for MuJoCo have in common.
 MUJOCO = {
     "discount": 0.99,
     "envs": 64,
