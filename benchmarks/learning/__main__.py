@@ -13,6 +13,8 @@ from benchmarks.learning.rows import BY_NAME, RESULTS, ROWS, Row, Search
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
 
+STAGES = ("collect", "estimate", "update", "record")
+
 
 def carry_out(asked: Row | Search, options: list[str]) -> None:
     """Train what is left of a row or a search, and keep what came of it."""
@@ -35,8 +37,16 @@ def keep(row: Row, run: Run) -> None:
         "versions": json.dumps(run.record["versions"]),
         "commit": str(run.record["git"]["commit"]),
         "created": run.record["created"],
+        "seconds": f"{learning(run):.6g}",
     }
     frame.write_parquet(row.table, metadata=made)
+
+
+def learning(run: Run) -> float:
+    """Seconds of a core that a seed's learning took; by the median record, so that a paused process does not count."""
+    spent = run.timing.with_columns(seconds=pl.sum_horizontal(*STAGES))
+    units = spent.group_by("unit").agg(pl.col("seconds").median() * pl.len())
+    return float(units["seconds"].sum()) / len(run.agents)
 
 
 def main(words: list[str]) -> None:

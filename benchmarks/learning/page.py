@@ -63,14 +63,12 @@ def published() -> list[dict[str, Any]]:
     return list(tomllib.loads(text)["source"])
 
 
-def of_others(row: Row) -> list[tuple[int, str]]:
-    """Numbers of sources, with what they report of this row."""
-    found = []
+def of_others(row: Row) -> Iterator[tuple[int, float, str]]:
+    """Numbers of sources, with the mean and the spread that they report of this row."""
     for place, source in enumerate(published(), 1):
         value = source.get(row.algorithm, {}).get(row.task.rpartition("-")[0])
         if value and source["study"] == row.study:
-            found.append((place, f"{number(value[0])} {value[1]}".strip()))
-    return found
+            yield place, *value
 
 
 def page() -> str:
@@ -107,17 +105,46 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
             number(iqm(finals)),
             f"{number(float(finals.min()))} … {number(float(finals.max()))}",
             aim,
-            ", ".join(f"{value} ({place})" for place, value in of_others(row)),
+            ", ".join(f"{f'{number(value)} {spread}'.strip()} ({place})" for place, value, spread in of_others(row)),
         )
         yield f"| {' | '.join(cells)} |"
 
 
 def sources(rows: Sequence[Row]) -> Iterator[str]:
     """Who the others are, and what they measure."""
-    for place in sorted({place for row in rows for place, _ in of_others(row)}):
+    for place in sorted({place for row in rows for place, *_ in of_others(row)}):
         source = published()[place - 1]
         yield f"- ({place}) {source['name']}: {source['measures']}"
     yield ""
+
+
+def summary() -> str:
+    """The tables of the README: a task in each row, an algorithm in each column."""
+    return "\n\n".join("\n".join(matrix(study)) for study in ("million", "replay", "classic"))
+
+
+def matrix(study: str) -> Iterator[str]:
+    """Final means of a study, with what others report or, of small tasks, the worst seed in brackets."""
+    found = {(row.task, row.algorithm): row for row in made(study)}
+    tasks, algorithms = ([*dict.fromkeys(names)] for names in zip(*found, strict=True))
+    yield f"| task | {' | '.join(name.upper() for name in algorithms)} |"
+    yield "|---" * (len(algorithms) + 1) + "|"
+    for task in tasks:
+        yield f"| {task} | {' | '.join(cell(found.get((task, name))) for name in algorithms)} |"
+
+
+def cell(row: Row | None) -> str:
+    """A mean with its interval and the highest of the others' means; of small tasks with the worst seed, and steps."""
+    if row is None:
+        return ""
+    finals = np.array([training.curve[1][-1] for training in trainings(row)])
+    mean = number(float(finals.mean()))
+    if row.study == "classic":
+        return f"{mean} ({number(float(finals.min()))}), {row.steps // 1000}k"
+    low, high = (number(float(end)) for end in mean_interval(finals))
+    at_the_same_step = [value for place, value, _ in of_others(row) if "steps" not in published()[place - 1]]
+    beside = f"; {number(max(at_the_same_step))}" if at_the_same_step else ""
+    return f"**{mean}** [{low}, {high}]{beside}"
 
 
 @cache
@@ -151,7 +178,7 @@ def picture(study: str) -> Figure:
                 beside.append((place, curve["step"], curve["mean"], colours[name]))
                 drawn.add(f"{name} ({curve['seeds'][0]} seeds, -{curve['task'][0].rpartition('-')[2]})")
     title = STUDIES[study][0] + (f"; dashed: published means of {', '.join(sorted(drawn))}" if drawn else "")
-    figure = learning_curves(panels, Drawing(title, "environment steps", "return (10 deterministic episodes)"))
+    figure = learning_curves(panels, Drawing(title, "environment steps", "mean return of deterministic episodes"))
     for place, steps, means, colour in beside:
         figure.axes[place].plot(steps, means, color=colour, linestyle="--", linewidth=1.4)
     return figure
