@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 from benchmarks.learning.published import TABLE
 from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row, Search
 from relook.algorithms import algorithm
+from relook.runs.files import plain
 from relook.statistics.aggregates import iqm, mean_interval
 from relook.statistics.plots import COLOURS, Drawing, Seed, learning_curves, save
 from relook.statistics.reports import number
@@ -202,11 +205,22 @@ def searches() -> Iterator[str]:
 def came_of(search: Search) -> str:
     """What `--preset mujoco` is to a search."""
     confirmed = json.loads(search.report.with_suffix(".json").read_text(encoding="utf-8"))["confirmed"]
-    preset = algorithm(search.algorithm).preset("mujoco").hyperparameters
+    ours = algorithm(search.algorithm)
+    preset = plain({**asdict(ours.config()), **ours.preset("mujoco").hyperparameters})
     for arm, words in (("tuned", "what it chose"), ("start", "what it started from")):
-        if arm in confirmed and preset.items() <= confirmed[arm]["hyperparameters"].items():
+        settings = confirmed.get(arm, {"hyperparameters": {}})["hyperparameters"]
+        if preset == settings:
             return words
+        if preset.keys() == settings.keys() and all(nearly(preset[name], settings[name]) for name in preset):
+            return f"{words}, rounded"
     return "neither what it chose nor what it started from"
+
+
+def nearly(value: object, other: object) -> bool:
+    """Whether two settings are the same, to two digits."""
+    if isinstance(value, float) and isinstance(other, float):
+        return math.isclose(value, other, rel_tol=0.03)
+    return value == other
 
 
 def commands() -> Iterator[str]:

@@ -84,9 +84,10 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "mujoco": Preset(
             "ours for MuJoCo",
             {
-                "learning_rate": 2e-3,
+                "learning_rate": 1.6e-3,
                 "discount": 0.99,
-                "gae_lambda": 0.95,
+                "gae_lambda": 0.915,
+                "value_coefficient": 0.8,
                 "envs": 16,
                 "rollouts": 16,
                 "initial_log_std": -1.0,
