@@ -28,6 +28,7 @@ from relook.tabular import backup, from_environment
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
+README = DOCS.parent / "README.md"
 INTRODUCTION = """# What relook's algorithms learn
 
 Returns of the last evaluation of each training, in the environment as it is: 10 deterministic episodes of every seed
@@ -121,9 +122,15 @@ def sources(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
 
 
-def summary() -> str:
-    """The tables of the README: a task in each row, an algorithm in each column."""
-    return "\n\n".join("\n".join(matrix(study)) for study in ("million", "replay", "classic"))
+def readme() -> str:
+    """The README, whose tables have a task in each row and an algorithm in each column."""
+    text = README.read_text(encoding="utf-8")
+    for study in ("million", "replay"):
+        mark = f"<!-- learned: {study} -->\n\n"
+        before, after = text.split(mark)
+        _, rest = after.split("\n\n", 1)
+        text = "".join([before, mark, "\n".join(matrix(study)), "\n\n", rest])
+    return text
 
 
 def matrix(study: str) -> Iterator[str]:
@@ -236,8 +243,9 @@ def commands() -> Iterator[str]:
 
 
 def write() -> None:
-    """The page and its pictures."""
+    """The page, its pictures, and the README's tables."""
     PAGE.write_text(page(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
     for study in STUDIES:
         if made(study):
             save(picture(study), IMAGES / f"learning-{study}.png")

@@ -4,7 +4,7 @@ import re
 
 import polars as pl
 import pytest
-from benchmarks.learning.page import PAGE, page, trainings
+from benchmarks.learning.page import PAGE, README, page, readme, trainings
 from benchmarks.learning.published import TABLE, means
 from benchmarks.learning.rows import ROWS, STUDIES, Row
 from benchmarks.public_scores import Missing
@@ -19,6 +19,10 @@ def test_the_page_is_what_its_rows_say() -> None:
     assert page() == written, "run python -m benchmarks.learning page"
     for image in re.findall(r"\]\((images/[^)]+)\)", written):
         assert (PAGE.parent / image).is_file()
+
+
+def test_the_readme_has_the_same_numbers() -> None:
+    assert readme() == README.read_text(encoding="utf-8"), "run python -m benchmarks.learning page"
 
 
 @pytest.mark.parametrize("row", CARRIED_OUT, ids=lambda row: row.name)
