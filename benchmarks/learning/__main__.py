@@ -44,7 +44,8 @@ def keep(row: Row, run: Run) -> None:
 
 def learning(run: Run) -> float:
     """Seconds of a core that a seed's learning took; by the median record, so that a paused process does not count."""
-    spent = run.timing.with_columns(seconds=pl.sum_horizontal(*STAGES))
+    stages = [stage for stage in STAGES if stage in run.timing.columns]
+    spent = run.timing.with_columns(seconds=pl.sum_horizontal(stages))
     units = spent.group_by("unit").agg(pl.col("seconds").median() * pl.len())
     return float(units["seconds"].sum()) / len(run.agents)
 

@@ -1,15 +1,21 @@
 """docs/benchmarks.md is what the evaluations of its rows say."""
 
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
+from benchmarks.learning import rows
+from benchmarks.learning.__main__ import keep
 from benchmarks.learning.page import PAGE, README, page, readme, trainings
 from benchmarks.learning.published import TABLE, means
 from benchmarks.learning.rows import ROWS, STUDIES, Row
 from benchmarks.public_scores import Missing
 
-from relook.algorithms import algorithm
+from relook.algorithms import algorithm as known
+from relook.cli.main import main
+from relook.runs.reading import Run
+from relook.statistics.scores import of_table
 
 CARRIED_OUT = [row for row in ROWS if row.table.exists()]
 
@@ -34,6 +40,26 @@ def test_no_seed_is_left_out(row: Row) -> None:
     assert pl.read_parquet_metadata(row.table)["command"] == row.command
 
 
+@pytest.mark.parametrize("algorithm", ["a2c", "trpo", "dqn"])  # they time different stages
+def test_a_row_keeps_every_evaluation_of_every_seed(
+    algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    words = f"train {algorithm} --env CartPole-v1 --seeds 2 --steps 2048 --evaluate-episodes 2 --out {tmp_path}/run"
+    assert main(words.split()) == 0
+    row, run = Row("classic", algorithm, "CartPole-v1", 2048, seeds=2), Run(tmp_path / "run")
+    keep(row, run)
+    kept = of_table(row.table)
+    assert [training.seed for training in kept] == [0, 1]
+    evaluated = run.evaluations.filter(pl.col("agent") == 1, pl.col("deterministic")).sort("steps")
+    assert [list(numbers) for numbers in kept[1].curve] == [
+        evaluated[key].to_list() for key in ("steps", "mean_return")
+    ]
+    about = pl.read_parquet_metadata(row.table)
+    assert about["command"] == row.command
+    assert 0 < float(about["seconds"]) < run.timing["elapsed"].to_list()[-1]
+
+
 def test_rows_have_names_of_their_own() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
 
@@ -41,7 +67,7 @@ def test_rows_have_names_of_their_own() -> None:
 def test_every_row_stands_in_a_table_and_has_settings_that_exist() -> None:
     assert {row.study for row in ROWS} == {*STUDIES}
     for row in ROWS:
-        assert "--preset mujoco" not in row.options or "mujoco" in algorithm(row.algorithm).presets
+        assert "--preset mujoco" not in row.options or "mujoco" in known(row.algorithm).presets
 
 
 def test_published_curves_are_the_means_of_the_raw_ones() -> None:
