@@ -127,7 +127,7 @@ SEARCHES = (
     Search(
         "ppo",
         f"{PPO} --entropy-coefficient 0.003",
-        "entropy_coefficient=0.001:0.005:log learning_rate=3e-4:6e-4:log",  # Hopper falls with 0.01 (LOG.md)
+        "entropy_coefficient=0.001:0.005:log learning_rate=3e-4:6e-4:log",
         "--trials 5 --seeds 3 --finalists 2 --final-seeds 4 --confirm-seeds 5",
         about="entropy",
     ),

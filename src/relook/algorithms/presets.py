@@ -169,7 +169,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
                 "learning_rate": 4e-4,
                 "gae_lambda": 0.93,
                 "value_coefficient": 0.25,
-                "entropy_coefficient": 0.003,
+                "entropy_coefficient": 0.01,
                 "anneal_clip": False,
                 "recompute_advantages": True,
             },
