@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.learning import page
+from benchmarks.learning import nine, page
 from benchmarks.learning.rows import BY_NAME, RESULTS, ROWS, Row, Search
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
@@ -64,6 +64,8 @@ def main(words: list[str]) -> None:
         if name != "page":
             carry_out(BY_NAME[name], options)
     page.write()
+    if nine.carried_out():
+        nine.write()
 
 
 if __name__ == "__main__":

@@ -132,6 +132,13 @@ SEARCHES = (
         about="entropy",
     ),
     Search(
+        "ppo",
+        f"{PPO} --entropy-coefficient 0.01",
+        "entropy_coefficient=0.003:0.03:log learning_rate=2e-4:6e-4:log",
+        "--trials 5 --seeds 3 --finalists 2 --final-seeds 4 --confirm-seeds 5",
+        about="more-entropy",
+    ),
+    Search(
         "trpo",
         f"{ON_POLICY} --gae-lambda 0.93 --target-kl 0.03 --initial-log-std -1",
         "target_kl=0.01:0.06:log gae_lambda=0.9:0.98 discount=0.98:0.995 value_learning_rate=3e-4:3e-3:log",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from benchmarks.learning import rows
+from benchmarks.learning import nine, rows
 from benchmarks.learning.__main__ import keep
 from benchmarks.learning.page import PAGE, README, page, readme, trainings
 from benchmarks.learning.published import TABLE, means
@@ -58,6 +58,11 @@ def test_a_row_keeps_every_evaluation_of_every_seed(
     about = pl.read_parquet_metadata(row.table)
     assert about["command"] == row.command
     assert 0 < float(about["seconds"]) < run.timing["elapsed"].to_list()[-1]
+
+
+@pytest.mark.skipif(not nine.carried_out(), reason="not all of its rows have been carried out")
+def test_the_page_of_all_nine_is_what_their_rows_say() -> None:
+    assert nine.page() == nine.PAGE.read_text(encoding="utf-8"), "run python -m benchmarks.learning page"
 
 
 def test_rows_have_names_of_their_own() -> None:

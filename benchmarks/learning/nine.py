@@ -1,0 +1,114 @@
+"""docs/which-algorithm.md and its pictures: all nine on the tasks that they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from benchmarks.learning.page import DOCS, IMAGES, trainings
+from benchmarks.learning.rows import NINE, ROWS, Row
+from relook.statistics.aggregates import Scores
+from relook.statistics.comparison import Comparison, Rules, compare
+from relook.statistics.comparison_plots import improvement, intervals, profiles
+from relook.statistics.plots import save
+from relook.statistics.references import reference
+from relook.statistics.reports import Table, heading, markdown, tables, with_interval
+from relook.statistics.scores import checked
+from relook.statistics.significance import probability_of_improvement
+
+PAGE = DOCS / "which-algorithm.md"
+ALGORITHMS = ("reinforce", "vpg", "a2c", "trpo", "ppo", "dqn", "ddpg", "td3", "sac")
+BASELINE, DELTA = "PPO", 0.05
+TIMED = "Hopper-v5"
+"""The task on which computing is told: all rows of it say how long they took."""
+
+
+def rows() -> list[Row]:
+    """The row of each algorithm on each task, those of the study of replay where it has them."""
+    found = {(row.algorithm, row.task): row for row in ROWS if row.study in ("replay", "nine")}
+    return [found[pair] for pair in product(ALGORITHMS, NINE)]
+
+
+def carried_out() -> bool:
+    """Whether all rows are there."""
+    return all(row.table.exists() for row in rows())
+
+
+def compared() -> Comparison:
+    """The nine, each against the baseline, on the scale from random to good."""
+    seeds = [
+        replace(training, method=row.algorithm.upper(), task=row.task) for row in rows() for training in trainings(row)
+    ]
+    found, notes = checked(seeds)
+    return compare(found, Rules(baseline=BASELINE, delta=DELTA), reference(), notes)
+
+
+def pictures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
+    """What the page shows."""
+    yield "intervals", intervals(comparison)
+    yield "profiles", profiles(comparison)
+    yield "improvement", improvement(comparison)
+
+
+def computing() -> dict[str, float]:
+    """What a step of each algorithm costs, relative to the baseline's."""
+    found = {
+        row.algorithm.upper(): float(pl.read_parquet_metadata(row.table)["seconds"]) / row.steps
+        for row in rows()
+        if row.task == TIMED
+    }
+    return {name: cost / found[BASELINE] for name, cost in found.items()}
+
+
+def in_short(comparison: Comparison) -> Table:
+    """One row for each algorithm, the best first."""
+    costs, own = computing(), comparison.aggregates
+    order = sorted(comparison.methods, key=lambda method: -own[method]["IQM"].value)
+    cells = [
+        [method, *(with_interval(own[method][name]) for name in ("IQM", "mean")), f"{costs[method]:.2g}×"]
+        for method in order
+    ]
+    note = f"computing: of a step on {TIMED}, with five seeds on one core, {BASELINE} = 1; the middle of all iterations"
+    return Table("In short", ["algorithm", "IQM [95 %]", "mean [95 %]", "computing"], cells, note)
+
+
+def everyone(comparison: Comparison) -> Table:
+    """The probability of improvement of each over each."""
+    arms = {method: Scores([*tasks.values()]) for method, tasks in comparison.scores.items()}
+    cells = [
+        [first, *("" if a is b else f"{probability_of_improvement(a, b).value:.0%}" for b in arms.values())]
+        for first, a in arms.items()
+    ]
+    note = "how often a seed of the row's algorithm scores above one of the column's, all tasks weighing the same"
+    return Table("Everyone against everyone", ["", *arms], cells, note)
+
+
+INTRODUCTION = """# Which algorithm when?
+
+All nine deep algorithms on {tasks} tasks of continuous control, which all of them can take, with the same number of
+environment steps for each: {steps}. Five seeds on each task, none left out, and one setting of each algorithm for all
+tasks: `--preset mujoco` of PPO, TRPO, A2C and VPG, the defaults of the others. DQN, which chooses, chooses among the
+ends and the middle of each component of an action. A score is the return of the last evaluation, on a scale from 0 for
+random actions to 1 for good behaviour, so that all tasks count alike. Every row's command and raw results:
+[benchmarks.md](benchmarks.md).
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    found = compared()
+    steps = ", ".join(f"{count:,} on {task}" for task, count in NINE.items())
+    report = markdown(heading(found), [in_short(found), everyone(found), *tables(found)], "The figures")
+    shown = [f"![{name}](images/which-{name}.png)\n" for name, _ in pictures(found)]
+    return "\n".join([INTRODUCTION.format(tasks=len(NINE), steps=steps), *shown, report])
+
+
+def write() -> None:
+    """The page and its pictures."""
+    PAGE.write_text(page(), encoding="utf-8")
+    for name, figure in pictures(compared()):
+        save(figure, IMAGES / f"which-{name}.png")
