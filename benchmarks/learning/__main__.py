@@ -10,10 +10,9 @@ import polars as pl
 
 from benchmarks.learning import nine, page
 from benchmarks.learning.rows import BY_NAME, RESULTS, ROWS, Row, Search
+from benchmarks.timing import learning
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
-
-STAGES = ("collect", "estimate", "update", "record")
 
 
 def carry_out(asked: Row | Search, options: list[str]) -> None:
@@ -37,16 +36,14 @@ def keep(row: Row, run: Run) -> None:
         "versions": json.dumps(run.record["versions"]),
         "commit": str(run.record["git"]["commit"]),
         "created": run.record["created"],
-        "seconds": f"{learning(run):.6g}",
+        "seconds": f"{seconds(run):.6g}",
     }
     frame.write_parquet(row.table, metadata=made)
 
 
-def learning(run: Run) -> float:
-    """Seconds of a core that a seed's learning took; by the median record, so that a paused process does not count."""
-    stages = [stage for stage in STAGES if stage in run.timing.columns]
-    spent = run.timing.with_columns(seconds=pl.sum_horizontal(stages))
-    units = spent.group_by("unit").agg(pl.col("seconds").median() * pl.len())
+def seconds(run: Run) -> float:
+    """Seconds of a core that a seed's learning took: iterations × their median, so that a pause does not count."""
+    units = learning(run.timing).group_by("unit").agg(pl.col("seconds").median() * pl.len())
     return float(units["seconds"].sum()) / len(run.agents)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
 import polars as pl
-from matplotlib.figure import Figure
 
 from benchmarks.learning.page import DOCS, IMAGES, trainings
 from benchmarks.learning.rows import NINE, ROWS, Row
+from relook.algorithms import ALGORITHMS
 from relook.statistics.aggregates import Scores
 from relook.statistics.comparison import Comparison, Rules, compare
 from relook.statistics.comparison_plots import improvement, intervals, profiles
@@ -21,10 +20,9 @@ from relook.statistics.scores import checked
 from relook.statistics.significance import probability_of_improvement
 
 PAGE = DOCS / "which-algorithm.md"
-ALGORITHMS = ("reinforce", "vpg", "a2c", "trpo", "ppo", "dqn", "ddpg", "td3", "sac")
 BASELINE, DELTA = "PPO", 0.05
 TIMED = "Hopper-v5"
-"""The task on which computing is told: all rows of it say how long they took."""
+"""The task on which computing is told."""
 
 
 def rows() -> list[Row]:
@@ -47,11 +45,8 @@ def compared() -> Comparison:
     return compare(found, Rules(baseline=BASELINE, delta=DELTA), reference(), notes)
 
 
-def pictures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
-    """What the page shows."""
-    yield "intervals", intervals(comparison)
-    yield "profiles", profiles(comparison)
-    yield "improvement", improvement(comparison)
+PICTURES = {"intervals": intervals, "profiles": profiles, "improvement": improvement}
+"""What the page shows."""
 
 
 def computing() -> dict[str, float]:
@@ -72,7 +67,7 @@ def in_short(comparison: Comparison) -> Table:
         [method, *(with_interval(own[method][name]) for name in ("IQM", "mean")), f"{costs[method]:.2g}×"]
         for method in order
     ]
-    note = f"computing: of a step on {TIMED}, with five seeds on one core, {BASELINE} = 1; the middle of all iterations"
+    note = f"computing: time of a core for a step on {TIMED}, five seeds together; {BASELINE} = 1"
     return Table("In short", ["algorithm", "IQM [95 %]", "mean [95 %]", "computing"], cells, note)
 
 
@@ -90,25 +85,26 @@ def everyone(comparison: Comparison) -> Table:
 INTRODUCTION = """# Which algorithm when?
 
 All nine deep algorithms on {tasks} tasks of continuous control, which all of them can take, with the same number of
-environment steps for each: {steps}. Five seeds on each task, none left out, and one setting of each algorithm for all
-tasks: `--preset mujoco` of PPO, TRPO, A2C and VPG, the defaults of the others. DQN, which chooses, chooses among the
-ends and the middle of each component of an action. A score is the return of the last evaluation, on a scale from 0 for
-random actions to 1 for good behaviour, so that all tasks count alike. Every row's command and raw results:
-[benchmarks.md](benchmarks.md).
+environment steps for each: {steps}.
+Five seeds on each task, none left out, and one setting of each algorithm for all tasks: `--preset mujoco` of PPO, TRPO,
+A2C and VPG, the defaults of the others, with batches of 100 transitions for DDPG, TD3 and SAC. DQN, which chooses,
+chooses among the ends and the middle of each component of an action. A score is the return of the last evaluation, on a
+scale from 0 for random actions to 1 for good behaviour, so that all tasks count alike. Every row's command and raw
+results: [benchmarks.md](benchmarks.md).
 """
 
 
-def page() -> str:
+def page(found: Comparison) -> str:
     """The whole page."""
-    found = compared()
     steps = ", ".join(f"{count:,} on {task}" for task, count in NINE.items())
     report = markdown(heading(found), [in_short(found), everyone(found), *tables(found)], "The figures")
-    shown = [f"![{name}](images/which-{name}.png)\n" for name, _ in pictures(found)]
+    shown = [f"![{name}](images/which-{name}.png)\n" for name in PICTURES]
     return "\n".join([INTRODUCTION.format(tasks=len(NINE), steps=steps), *shown, report])
 
 
 def write() -> None:
     """The page and its pictures."""
-    PAGE.write_text(page(), encoding="utf-8")
-    for name, figure in pictures(compared()):
-        save(figure, IMAGES / f"which-{name}.png")
+    found = compared()
+    PAGE.write_text(page(found), encoding="utf-8")
+    for name, picture in PICTURES.items():
+        save(picture(found), IMAGES / f"which-{name}.png")

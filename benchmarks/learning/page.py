@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from benchmarks.learning.published import TABLE
 from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row, Search
 from relook.algorithms import algorithm
 from relook.runs.files import plain
-from relook.statistics.aggregates import iqm, mean_interval
+from relook.statistics.aggregates import Array, iqm, mean_interval
 from relook.statistics.plots import COLOURS, Drawing, Seed, learning_curves, save
 from relook.statistics.reports import number
 from relook.statistics.scores import Training, of_table
@@ -60,6 +60,11 @@ def trainings(row: Row) -> list[Training]:
     return of_table(row.table)
 
 
+def finals(row: Row) -> Array:
+    """The last evaluation of every seed."""
+    return np.array([training.curve[1][-1] for training in trainings(row)])
+
+
 @cache
 def published() -> list[dict[str, Any]]:
     """What others report."""
@@ -97,17 +102,17 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield "| task | algorithm | seeds | mean return [95 %] | IQM | worst … best seed | set out for | others |"
     yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
-        finals = np.array([training.curve[1][-1] for training in trainings(row)])
-        low, high = (number(float(end)) for end in mean_interval(finals))
-        mean, failed = float(finals.mean()), sum(training.failed for training in trainings(row))
+        own = finals(row)
+        low, high = (number(float(end)) for end in mean_interval(own))
+        mean, failed = float(own.mean()), sum(training.failed for training in trainings(row))
         aim = "" if row.bar is None else f"{number(row.bar)}{'' if mean >= row.bar else ': missed'}"
         cells = (
             row.task,
             row.algorithm.upper(),
-            f"{len(finals)}{f', {failed} failed' if failed else ''}",
+            f"{len(own)}{f', {failed} failed' if failed else ''}",
             f"**{number(mean)}** [{low}, {high}]",
-            number(iqm(finals)),
-            f"{number(float(finals.min()))} … {number(float(finals.max()))}",
+            number(iqm(own)),
+            f"{number(float(own.min()))} … {number(float(own.max()))}",
             aim,
             ", ".join(f"{f'{number(value)} {spread}'.strip()} ({place})" for place, value, spread in of_others(row)),
         )
@@ -134,7 +139,7 @@ def readme() -> str:
 
 
 def matrix(study: str) -> Iterator[str]:
-    """Final means of a study, with what others report or, of small tasks, the worst seed in brackets."""
+    """Final means of a study, beside what others report."""
     found = {(row.task, row.algorithm): row for row in made(study)}
     tasks, algorithms = ([*dict.fromkeys(names)] for names in zip(*found, strict=True))
     yield f"| task | {' | '.join(name.upper() for name in algorithms)} |"
@@ -144,17 +149,16 @@ def matrix(study: str) -> Iterator[str]:
 
 
 def cell(row: Row | None) -> str:
-    """A mean with its interval and the highest of the others' means; of small tasks with the worst seed, and steps."""
+    """A mean with its interval, and the highest of the others' means after as many steps."""
     if row is None:
         return ""
-    finals = np.array([training.curve[1][-1] for training in trainings(row)])
-    mean = number(float(finals.mean()))
-    if row.study == "classic":
-        return f"{mean} ({number(float(finals.min()))}), {row.steps // 1000}k"
-    low, high = (number(float(end)) for end in mean_interval(finals))
-    at_the_same_step = [value for place, value, _ in of_others(row) if "steps" not in published()[place - 1]]
-    beside = f"; {number(max(at_the_same_step))}" if at_the_same_step else ""
-    return f"**{mean}** [{low}, {high}]{beside}"
+    own = finals(row)
+    low, high = (number(float(end)) for end in mean_interval(own))
+    others = [
+        value for place, value, _ in of_others(row) if published()[place - 1].get("steps", row.steps) == row.steps
+    ]
+    beside = f"; {number(max(others))}" if others else ""
+    return f"**{number(float(own.mean()))}** [{low}, {high}]{beside}"
 
 
 @cache
@@ -215,19 +219,20 @@ def came_of(search: Search) -> str:
     ours = algorithm(search.algorithm)
     preset = plain({**asdict(ours.config()), **ours.preset("mujoco").hyperparameters})
     for arm, words in (("tuned", "what it chose"), ("start", "what it started from")):
-        settings = confirmed.get(arm, {"hyperparameters": {}})["hyperparameters"]
-        if preset == settings:
-            return words
-        if preset.keys() == settings.keys() and all(nearly(preset[name], settings[name]) for name in preset):
-            return f"{words}, rounded"
+        if arm in confirmed:
+            settings = confirmed[arm]["hyperparameters"]
+            if all(rounded(preset[name], value) for name, value in settings.items()):
+                exact = all(preset[name] == value for name, value in settings.items())
+                return words if exact else f"{words}, rounded"
     return "neither what it chose nor what it started from"
 
 
-def nearly(value: object, other: object) -> bool:
-    """Whether two settings are the same, to two digits."""
-    if isinstance(value, float) and isinstance(other, float):
-        return math.isclose(value, other, rel_tol=0.03)
-    return value == other
+def rounded(value: object, exact: object) -> bool:
+    """Whether a setting is another one, to as many digits as it has itself."""
+    if isinstance(value, float) and isinstance(exact, float):
+        last = 10.0 ** int(Decimal(repr(value)).as_tuple().exponent)
+        return abs(value - exact) <= last / 2 + 1e-12
+    return value == exact
 
 
 def commands() -> Iterator[str]:

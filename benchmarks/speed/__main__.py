@@ -31,6 +31,7 @@ import polars as pl
 
 from benchmarks import peers
 from benchmarks.speed.arithmetic import SAC_UPDATE
+from benchmarks.timing import learning
 from relook.runs.reading import Run
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -82,11 +83,10 @@ def ours(
         subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         whole = time.perf_counter() - began
         timing = Run(out).timing
-    stages = [stage for stage in ("collect", "estimate", "update", "record") if stage in timing.columns]
-    learning = timing.group_by("unit").agg(pl.sum_horizontal(stages).sum().alias("seconds"))["seconds"]
+    learned = learning(timing).group_by("unit").agg(pl.col("seconds").sum())["seconds"]
     memory = timing.group_by("unit").agg(pl.col("peak_mebibytes").max())["peak_mebibytes"]
     made = int(timing["steps"].to_numpy().max()) * seeds
-    speed = made / float(learning.to_numpy().max())
+    speed = made / float(learned.to_numpy().max())
     peak = float(memory.to_numpy().sum())
     return {"steps": made, "steps_per_second": speed, "whole_seconds": whole, "peak_mebibytes": peak}
 
