@@ -1,8 +1,9 @@
 """Stacked layers, and the shapes under which an agent's numbers do not depend on who else is in the batch.
 
-The shape rule: the batch rows of every matrix product are a multiple of 4, hidden widths are a multiple of 8, and an
-output of width 1 is a product and a sum instead of a matrix product. Under it a matrix library takes the
-same path for one agent as for many; without it agents that train together differ in the last bit from agents alone.
+The shape rule: the batch rows of every matrix product are a multiple of 4, hidden widths are a multiple of 8, and a
+layer with one input or one output is a product and a sum instead of a matrix product, its gradient too. Under it a
+matrix library takes the same path for one agent as for many; without it agents that train together differ in the last
+bit from agents alone.
 
 Products that are made for one agent after another, as numpy's are, need no rule.
 
@@ -84,7 +85,9 @@ def linear_slopes(
 ) -> None:
     """Write ∂L/∂W and ∂L/∂b into memory that is there."""
     torch.sum(slope, 1, keepdim=True, out=by_bias)
-    if slope.shape[2] < NARROW:
+    if 1 in by_weight.shape[1:]:
+        torch.sum(x * slope, 1, out=by_weight.view(len(by_weight), -1))
+    elif slope.shape[2] < NARROW:
         by_weight.copy_(_product(torch.bmm, slope.transpose(1, 2), x).transpose(1, 2))
     elif by_weight[0].numel() < IN_PLACE:
         by_weight.copy_(_product(torch.bmm, x.transpose(1, 2), slope))

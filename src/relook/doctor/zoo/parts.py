@@ -292,9 +292,8 @@ BUGS = (
         "dqn",
         "gradient",
         "population/layers.py",
-        "    torch.sum(slope, 1, keepdim=True, out=by_bias)\n    if slope.shape[2] < NARROW:\n",
-        "    if slope.shape[2] >= NARROW:\n        torch.sum(slope, 1, keepdim=True, out=by_bias)\n"
-        "    if slope.shape[2] < NARROW:\n",
+        "    torch.sum(slope, 1, keepdim=True, out=by_bias)\n",
+        "    if slope.shape[2] >= NARROW:\n        torch.sum(slope, 1, keepdim=True, out=by_bias)\n",
         environment="CartPole-v1",
     ),
     Bug(
