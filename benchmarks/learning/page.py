@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from functools import cache
@@ -130,28 +130,27 @@ def sources(rows: Sequence[Row]) -> Iterator[str]:
 def readme() -> str:
     """The README, whose tables have a task in each row and an algorithm in each column."""
     text = README.read_text(encoding="utf-8")
-    for study in ("million", "replay"):
+    for study, written in (("million", beside_others), ("replay", beside_others), ("classic", with_the_worst)):
         mark = f"<!-- learned: {study} -->\n\n"
         before, after = text.split(mark)
         _, rest = after.split("\n\n", 1)
-        text = "".join([before, mark, "\n".join(matrix(study)), "\n\n", rest])
+        text = "".join([before, mark, "\n".join(matrix(study, written)), "\n\n", rest])
     return text
 
 
-def matrix(study: str) -> Iterator[str]:
-    """Final means of a study, beside what others report."""
+def matrix(study: str, written: Callable[[Row], str]) -> Iterator[str]:
+    """What a study found, in the cells of a table."""
     found = {(row.task, row.algorithm): row for row in made(study)}
     tasks, algorithms = ([*dict.fromkeys(names)] for names in zip(*found, strict=True))
     yield f"| task | {' | '.join(name.upper() for name in algorithms)} |"
     yield "|---" * (len(algorithms) + 1) + "|"
     for task in tasks:
-        yield f"| {task} | {' | '.join(cell(found.get((task, name))) for name in algorithms)} |"
+        cells = (written(found[task, name]) if (task, name) in found else "" for name in algorithms)
+        yield f"| {task} | {' | '.join(cells)} |"
 
 
-def cell(row: Row | None) -> str:
+def beside_others(row: Row) -> str:
     """A mean with its interval, and the highest of the others' means after as many steps."""
-    if row is None:
-        return ""
     own = finals(row)
     low, high = (number(float(end)) for end in mean_interval(own))
     others = [
@@ -159,6 +158,12 @@ def cell(row: Row | None) -> str:
     ]
     beside = f"; {number(max(others))}" if others else ""
     return f"**{number(float(own.mean()))}** [{low}, {high}]{beside}"
+
+
+def with_the_worst(row: Row) -> str:
+    """A mean, and its worst seed."""
+    own = finals(row)
+    return f"**{number(float(own.mean()))}** ({number(float(own.min()))})"
 
 
 @cache
