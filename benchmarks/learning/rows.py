@@ -189,6 +189,7 @@ NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(RE
 ENDS = "benchmarks.learning.discretised:Ends/"
 OPTIONS = {
     "InvertedDoublePendulum-v5": {"ppo": "--initial-log-std -1"},
+    "Hopper-v5": {"a2c": "--gae-lambda 0.98 --entropy-coefficient 0.01"},
     "Swimmer-v5": {"ppo": "--discount 0.9999 --gae-lambda 0.98"},
     "FrozenLake-v1": dict.fromkeys(("a2c", "ppo", "dqn"), "--evaluate-episodes 100"),  # an episode is worth 0 or 1
     "MountainCar-v0": {
