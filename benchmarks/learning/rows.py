@@ -191,7 +191,11 @@ OPTIONS = {
     "InvertedDoublePendulum-v5": {"ppo": "--initial-log-std -1"},
     "Hopper-v5": {"a2c": "--gae-lambda 0.98 --entropy-coefficient 0.01"},
     "Swimmer-v5": {"ppo": "--discount 0.9999 --gae-lambda 0.98"},
-    "FrozenLake-v1": dict.fromkeys(("a2c", "ppo", "dqn"), "--evaluate-episodes 100"),  # an episode is worth 0 or 1
+    "FrozenLake-v1": {  # an episode is worth 0 or 1
+        "a2c": "--evaluate-episodes 100 --discount 0.99 --gae-lambda 0.95 --entropy-coefficient 0.2",
+        "ppo": "--evaluate-episodes 100 --discount 0.99 --gae-lambda 0.95 --entropy-coefficient 0.05",
+        "dqn": "--evaluate-episodes 100",
+    },
     "MountainCar-v0": {
         "a2c": "--envs 16 --discount 0.99 --normalise-observations True",
         "ppo": "--envs 16 --discount 0.99 --gae-lambda 0.98 --normalise-observations True",
