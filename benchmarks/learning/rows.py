@@ -187,10 +187,11 @@ CLASSIC = {
 NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(REPLAY["sac"], 300_000)
 """The common set: task → steps. On the long ones, the off-policy algorithms' rows are those of `replay`."""
 ENDS = "benchmarks.learning.discretised:Ends/"
+MUJOCO = "--preset mujoco"
 OPTIONS = {
     "InvertedDoublePendulum-v5": {"ppo": "--initial-log-std -1"},
-    "Hopper-v5": {"a2c": "--gae-lambda 0.98 --entropy-coefficient 0.01"},
-    "Swimmer-v5": {"ppo": "--discount 0.9999 --gae-lambda 0.98"},
+    "Hopper-v5": {"a2c": f"{MUJOCO} --gae-lambda 0.98 --entropy-coefficient 0.01"},
+    "Swimmer-v5": {"ppo": f"{MUJOCO} --discount 0.9999 --gae-lambda 0.98"},
     "FrozenLake-v1": {  # an episode is worth 0 or 1
         "a2c": "--evaluate-episodes 100 --discount 0.99 --gae-lambda 0.95 --entropy-coefficient 0.2",
         "ppo": "--evaluate-episodes 100 --discount 0.99 --gae-lambda 0.95 --entropy-coefficient 0.05",
@@ -206,27 +207,17 @@ OPTIONS = {
         "ppo": "--envs 16 --discount 0.999 --gae-lambda 0.98",
     },
 }
-"""Where the settings of a study do not do: task → algorithm → what else is asked for. The common set has none."""
-MUJOCO = "--preset mujoco"
-UNLIKE = ("InvertedDoublePendulum-v5",)
-"""Where the defaults balance and our settings for MuJoCo do not (LOG.md)."""
+"""Where the settings of a study do not do (LOG.md): task → algorithm → what is asked for. The common set has none."""
 BATCHES = "--batch 100 --capacity 300000"
 
 
 def _options(algorithm: str, environment: str, usual: str = "") -> str:
-    return f"{usual} {OPTIONS.get(environment, {}).get(algorithm, '')}".strip()
+    return OPTIONS.get(environment, {}).get(algorithm, usual)
 
 
 ROWS = (
     *(
-        Row(
-            "million",
-            algorithm,
-            environment,
-            1_000_000,
-            bar,
-            options=_options(algorithm, environment, "" if environment in UNLIKE else MUJOCO),
-        )
+        Row("million", algorithm, environment, 1_000_000, bar, options=_options(algorithm, environment, MUJOCO))
         for algorithm, bars in MILLION.items()
         for environment, bar in bars.items()
     ),

@@ -99,6 +99,8 @@ def linear_slope_by_input(weight: Float[Tensor, "M I O"], slope: Float[Tensor, "
     """∂L/∂X."""
     if weight.shape[2] == 1:
         return slope * weight.transpose(1, 2)
+    if weight.shape[1] == 1:
+        return (slope * weight).sum(-1, keepdim=True)
     if weight.shape[1] < NARROW:
         return _product(torch.bmm, weight, slope.transpose(1, 2)).transpose(1, 2)
     return _product(torch.bmm, slope, weight.transpose(1, 2))
