@@ -1,10 +1,11 @@
-"""Carry out rows of the tables: `python -m benchmarks.learning [ROW …] [OPTION …]`; `… list` and `… page`."""
+"""Carry out rows of the tables: `python -m benchmarks.learning [ROW …]`; `… list` and `… page`."""
 
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from argparse import ArgumentParser
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -14,22 +15,36 @@ from benchmarks.timing import learning
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
 
+WHERE = ("workers", "engine", "address", "storage")
+"""What `relook grid` and `relook tune` may be told besides: where they train, and not what."""
 
-def carry_out(asked: Row | Search, options: list[str]) -> None:
+
+def carry_out(asked: Row | Search, options: Sequence[str]) -> None:
     """Train what is left of a row or a search, and keep what came of it."""
-    subprocess.run([sys.executable, "-m", "relook.cli", *asked.command.split()[1:], *options], check=True)
-    out = Path(asked.command.split()[-1])
+    ended = subprocess.run([sys.executable, "-m", "relook.cli", *asked.command.split()[1:], *options], check=False)
+    if ended.returncode:
+        raise SystemExit(ended.returncode)  # it has said why
     RESULTS.mkdir(exist_ok=True)
     if isinstance(asked, Search):
-        shutil.copy(out / "tuning.md", asked.report)
-        shutil.copy(out / "tuning.json", asked.report.with_suffix(".json"))
+        shutil.copy(asked.out / "tuning.md", asked.report)
+        shutil.copy(asked.out / "tuning.json", asked.report.with_suffix(".json"))
     else:
-        (run,) = opened(out)
+        (run,) = opened(asked.out)
         keep(asked, run)
 
 
 def keep(row: Row, run: Run) -> None:
-    """Every evaluation of every seed, and what it was made with and how."""
+    """Every evaluation of every seed, and what it was made with and how.
+
+    Ends the program if the run has other settings than the row asks for: defaults or a preset have then changed since
+    it was begun.
+    """
+    found = run.agents[0].hyperparameters
+    if odd := [name for name, value in row.settings.items() if found.get(name) != value]:
+        raise SystemExit(
+            f"expected {odd[0]} {row.settings[odd[0]]} in {run.path}, as {row.name} asks for now; found "
+            f"{found.get(odd[0])}: delete it to train the row anew"
+        )
     frame = tidy([run]).filter(table="evaluations", name="mean_return").with_columns(run=pl.lit(row.name))
     made = {
         "command": row.command,
@@ -47,16 +62,27 @@ def seconds(run: Run) -> float:
     return float(units["seconds"].sum()) / len(run.agents)
 
 
-def main(words: list[str]) -> None:
-    options = next((words[i:] for i, word in enumerate(words) if word.startswith("-")), [])
-    names = words[: len(words) - len(options)] or [row.name for row in ROWS]
-    if names == ["list"]:
-        for asked in BY_NAME.values():
-            kept = asked.report if isinstance(asked, Search) else asked.table
-            print(f"{'✓' if kept.exists() else ' '} {asked.name:40} {asked.command}")
+def show() -> None:
+    """What there is, and which of it has been carried out."""
+    for asked in BY_NAME.values():
+        kept = asked.report if isinstance(asked, Search) else asked.table
+        print(f"{'✓' if kept.exists() else ' '} {asked.name:40} {asked.command}")
+
+
+def main(words: Sequence[str]) -> None:
+    parser = ArgumentParser("python -m benchmarks.learning")
+    parser.description = "Carry out rows of the tables one after another, and make the pages anew."
+    parser.add_argument("names", nargs="*", metavar="ROW", help="a row or a search, list, or page; all rows without")
+    for option in WHERE:
+        parser.add_argument(f"--{option}", help="as `relook grid` has it")
+    form = parser.parse_args(words)
+    options = [word for name in WHERE if (value := getattr(form, name)) for word in (f"--{name}", value)]
+    names = form.names or [row.name for row in ROWS]
+    if unknown := [name for name in names if name not in (*BY_NAME, "list", "page")]:
+        parser.error(f"expected rows (`python -m benchmarks.learning list`), list or page; found {', '.join(unknown)}")
+    if "list" in names:
+        show()
         return
-    if unknown := [name for name in names if name not in (*BY_NAME, "page")]:
-        raise SystemExit(f"expected rows (`python -m benchmarks.learning list`), or page; found {', '.join(unknown)}")
     for name in names:
         if name != "page":
             carry_out(BY_NAME[name], options)

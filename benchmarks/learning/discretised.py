@@ -21,7 +21,8 @@ class Ends(gymnasium.ActionWrapper[Any, Any, Any]):
         space = env.action_space
         assert isinstance(space, Box)
         middle = (space.low + space.high) / 2
-        self.choices = np.array([*product(*np.stack([space.low, middle, space.high], 1))], dtype=space.dtype)
+        ends = zip(space.low, middle, space.high, strict=True)
+        self.choices = np.array(list(product(*ends)), dtype=space.dtype)
         self.action_space = Discrete(len(self.choices))
 
     def action(self, action: Any) -> Any:

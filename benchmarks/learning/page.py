@@ -17,11 +17,11 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from benchmarks.learning.published import TABLE
-from benchmarks.learning.rows import ROWS, SEARCHES, STUDIES, Row, Search
+from benchmarks.learning.rows import AGAIN, RESULTS, ROWS, SEARCHES, STUDIES, Row, Search
 from relook.algorithms import algorithm
 from relook.runs.files import plain
 from relook.statistics.aggregates import Array, iqm, mean_interval
-from relook.statistics.plots import COLOURS, Drawing, Seed, learning_curves, save
+from relook.statistics.plots import Drawing, Seed, learning_curves, marks_of, save
 from relook.statistics.reports import number
 from relook.statistics.scores import Training, of_table
 from relook.tabular import backup, from_environment
@@ -29,26 +29,42 @@ from relook.tabular import backup, from_environment
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
 README = DOCS.parent / "README.md"
+REPLACED = RESULTS / "replaced"
+"""Evaluations of rows as they were before their settings changed."""
 INTRODUCTION = """# What relook's algorithms learn
 
 Returns of the last evaluation of each training, in the environment as it is: 10 deterministic episodes of every seed
 (100 on FrozenLake), at the last step and not the best one. The mean over seeds has Student's 95 % interval. Every seed
-that was run is in; an agent that diverged would count with the last evaluation that it had.
+of the settings shown is in; an agent that diverged would count with the last evaluation that it had. Some settings were
+changed after a first result: what that was, and how the new ones do on further seeds, stands below.
 
 Beside each stands what others report, which is seldom the same quantity: the highest evaluation of a training is higher
 than its last one, returns of training are lower than those of the deterministic policy, and environments differ between
-versions (-v1 to -v5). The numbers under a table say what each source measures.
+versions (-v1 to -v5). Some were read in the middle of a longer training, where step sizes have not been annealed yet;
+ours anneal to 0 at the last step. The numbers under a table say what each source measures. "Set out for" is a mean that
+was written down before the work began.
 """
+CHANGED = """## Settings that were changed after a first result
+
+These rows disappointed on seeds 0 to 9. Other settings were then chosen on seeds of 10,000 and up
+([LOG.md](../LOG.md)), but that there was something to choose was seen on the seeds of the tables; so the new ones train
+on ten further seeds, 10 to 19, as well.
+
+| row | first setting | mean return [95 %] | new setting | mean return, seeds 0 … 9 | seeds 10 … 19 |
+|---|---|---|---|---|---|"""
 SEARCHED = """## How the settings for MuJoCo were found
 
 By searches on tuning seeds (10,000 and up), which chose among settings by their last evaluations, each with a
-confirmation on seeds that took no part. The gap between the two is how much of the score was luck.
+confirmation on seeds that took no part in it: 0, 1, …, which the tables above begin with, too. The gap between the two
+is how much of the score was luck. Where a search starts, and PPO's entropy bonus, were found by trainings on tuning
+seeds before it; [LOG.md](../LOG.md) has what they gave, their raw results were not kept.
 """
 COMMANDS = """## Commands
 
 `python -m benchmarks.learning ROW` carries one out, keeps its evaluations and makes this page anew; after an
-interruption the same command goes on. Options of `relook grid` may follow, such as `--engine ray`. Every evaluation
-of every seed is in `benchmarks/results/learning/ROW.parquet`, which `relook compare` reads.
+interruption the same command goes on. It may also be told where: `--workers 1`, `--engine ray`. Every evaluation
+of every seed is in `benchmarks/results/learning/ROW.parquet`, which `relook compare` reads. The commit is the one at
+which the training began.
 
 | row | command | made with |
 |---|---|---|"""
@@ -87,7 +103,7 @@ def page() -> str:
         if rows := made(study):
             lines += [f"## {title}", "", text.format(optimum=frozen_lake()), "", *table(rows), "", *sources(rows)]
             lines += [f"![{title}](images/learning-{study}.png)", ""]
-    return "\n".join([*lines, *searches(), *commands()])
+    return "\n".join([*lines, *changed(), *searches(), *commands()])
 
 
 def made(study: str) -> list[Row]:
@@ -103,20 +119,32 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
         own = finals(row)
-        low, high = (number(float(end)) for end in mean_interval(own))
-        mean, failed = float(own.mean()), sum(training.failed for training in trainings(row))
-        aim = "" if row.bar is None else f"{number(row.bar)}{'' if mean >= row.bar else ': missed'}"
+        failed = sum(training.failed for training in trainings(row))
+        missed = row.bar is not None and own.mean() < row.bar
+        aim = "" if row.bar is None else f"{number(row.bar)}{': missed' if missed else ''}"
+        others = [f"{number(value)} {spread} ({place})" for place, value, spread in of_others(row)]
         cells = (
             row.task,
             row.algorithm.upper(),
             f"{len(own)}{f', {failed} failed' if failed else ''}",
-            f"**{number(mean)}** [{low}, {high}]",
+            mean_of(own),
             number(iqm(own)),
             f"{number(float(own.min()))} … {number(float(own.max()))}",
             aim,
-            ", ".join(f"{f'{number(value)} {spread}'.strip()} ({place})" for place, value, spread in of_others(row)),
+            ", ".join(others).replace("  ", " "),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def mean_of(scores: Array, mark: str = "") -> str:
+    """A mean, with its interval."""
+    low, high = (number(float(end)) for end in mean_interval(scores))
+    return f"**{number(float(scores.mean()))}**{mark} [{low}, {high}]"
+
+
+def star(row: Row) -> str:
+    """A mark for settings of a row's own."""
+    return "\\*" if row.has_its_own else ""
 
 
 def sources(rows: Sequence[Row]) -> Iterator[str]:
@@ -145,25 +173,39 @@ def matrix(study: str, written: Callable[[Row], str]) -> Iterator[str]:
     yield f"| task | {' | '.join(name.upper() for name in algorithms)} |"
     yield "|---" * (len(algorithms) + 1) + "|"
     for task in tasks:
-        cells = (written(found[task, name]) if (task, name) in found else "" for name in algorithms)
+        rows = [found.get((task, name)) for name in algorithms]
+        cells = [written(row) if row else "" for row in rows]
         yield f"| {task} | {' | '.join(cells)} |"
 
 
 def beside_others(row: Row) -> str:
     """A mean with its interval, and the highest of the others' means after as many steps."""
-    own = finals(row)
-    low, high = (number(float(end)) for end in mean_interval(own))
     others = [
         value for place, value, _ in of_others(row) if published()[place - 1].get("steps", row.steps) == row.steps
     ]
     beside = f"; {number(max(others))}" if others else ""
-    return f"**{number(float(own.mean()))}** [{low}, {high}]{beside}"
+    return f"{mean_of(finals(row), star(row))}{beside}"
 
 
 def with_the_worst(row: Row) -> str:
     """A mean, and its worst seed."""
     own = finals(row)
-    return f"**{number(float(own.mean()))}** ({number(float(own.min()))})"
+    return f"**{number(float(own.mean()))}**{star(row)} ({number(float(own.min()))})"
+
+
+def changed() -> Iterator[str]:
+    """What was replaced by rows with other settings, beside them."""
+    yield CHANGED
+    for row in AGAIN:
+        now = next(other for other in ROWS if (other.algorithm, other.task) == (row.algorithm, row.task))
+        first = of_table(REPLACED / now.table.name)
+        was, is_ = (trained[0].hyperparameters for trained in (first, trainings(now)))
+        differing = [name for name in is_ if was[name] != is_[name]]
+        before, after = (", ".join(f"{name} {own[name]}" for name in differing) for own in (was, is_))
+        scores = np.array([training.curve[1][-1] for training in first])
+        fresh = mean_of(finals(row)) if row.table.exists() else ""
+        yield f"| {now.name} | {before} | {mean_of(scores)} | {after} | {mean_of(finals(now))} | {fresh} |"
+    yield ""
 
 
 @cache
@@ -179,13 +221,13 @@ def frozen_lake() -> float:
 
 
 def picture(study: str) -> Figure:
-    """Learning curves of a study, a panel for each task; published means are dashed."""
+    """Learning curves of a study, a panel for each task; published means are dots."""
     panels: dict[str, dict[str, list[Seed]]] = {}
     for row in made(study):
         curves = [Seed(training.curve, training.failed) for training in trainings(row)]
         panels.setdefault(row.task, {})[row.algorithm.upper()] = curves
     others, drawn = pl.read_csv(TABLE), set()
-    colours = dict(zip(dict.fromkeys(name for groups in panels.values() for name in groups), COLOURS, strict=False))
+    marks = marks_of([*dict.fromkeys(name for groups in panels.values() for name in groups)])
     beside = []
     for place, (task, groups) in enumerate(panels.items()):
         base, end = task.rpartition("-")[0], max(row.steps for row in made(study) if row.task == task)
@@ -194,12 +236,12 @@ def picture(study: str) -> Figure:
                 pl.col("task").str.starts_with(f"{base}-"), pl.col("step") <= end
             )
             if len(curve):
-                beside.append((place, curve["step"], curve["mean"], colours[name]))
+                beside.append((place, curve["step"], curve["mean"], marks[name][0]))
                 drawn.add(f"{name} ({curve['seeds'][0]} seeds, -{curve['task'][0].rpartition('-')[2]})")
-    title = STUDIES[study][0] + (f"; dashed: published means of {', '.join(sorted(drawn))}" if drawn else "")
+    title = STUDIES[study][0] + (f"; dots: published means of {', '.join(sorted(drawn))}" if drawn else "")
     figure = learning_curves(panels, Drawing(title, "environment steps", "mean return of deterministic episodes"))
     for place, steps, means, colour in beside:
-        figure.axes[place].plot(steps, means, color=colour, linestyle="--", linewidth=1.4)
+        figure.axes[place].plot(steps, means, "o", color=colour, markersize=3.5)
     return figure
 
 
@@ -243,7 +285,7 @@ def rounded(value: object, exact: object) -> bool:
 def commands() -> Iterator[str]:
     """What made each row."""
     yield COMMANDS
-    for row in ROWS:
+    for row in (*ROWS, *AGAIN):
         if row.table.exists():
             about = pl.read_parquet_metadata(row.table)
             versions = json.loads(about["versions"])

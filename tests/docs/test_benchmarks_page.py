@@ -1,24 +1,31 @@
 """docs/benchmarks.md is what the evaluations of its rows say."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import polars as pl
 import pytest
 from benchmarks.learning import nine, rows
 from benchmarks.learning.__main__ import keep
-from benchmarks.learning.page import PAGE, README, page, readme, rounded, trainings
+from benchmarks.learning.page import PAGE, README, REPLACED, of_others, page, published, readme, rounded, trainings
 from benchmarks.learning.published import TABLE, means
-from benchmarks.learning.rows import ROWS, STUDIES, Row
+from benchmarks.learning.rows import AGAIN, BY_NAME, ROWS, SEARCHES, STUDIES, Row, Search
 from benchmarks.public_scores import Missing
 
-from relook.algorithms import ALGORITHMS, algorithm
+from relook.algorithms import ALGORITHMS
+from relook.cli import grid, tune
 from relook.cli.main import main
+from relook.envs import EnvironmentSpec, time_limit
+from relook.experiments.grid import defaults_of
 from relook.runs.reading import Run
 from relook.statistics.references import reference
 from relook.statistics.scores import of_table
 
-CARRIED_OUT = [row for row in ROWS if row.table.exists()]
+CARRIED_OUT = [row for row in (*ROWS, *AGAIN) if row.table.exists()]
 
 
 def test_the_page_is_what_its_rows_say() -> None:
@@ -35,10 +42,16 @@ def test_the_readme_has_the_same_numbers() -> None:
 @pytest.mark.parametrize("row", CARRIED_OUT, ids=lambda row: row.name)
 def test_no_seed_is_left_out(row: Row) -> None:
     found = trainings(row)
-    assert sorted(training.seed for training in found) == list(range(row.seeds))
+    assert sorted(training.seed for training in found) == list(range(row.first_seed, row.first_seed + row.seeds))
     assert all(training.failed or training.curve[0][-1] >= 0.95 * row.steps for training in found)
-    assert len({training.configuration for training in found}) == 1
+    assert all(training.hyperparameters == row.settings for training in found)
     assert pl.read_parquet_metadata(row.table)["command"] == row.command
+
+
+@pytest.mark.parametrize("search", [search for search in SEARCHES if search.report.exists()], ids=lambda s: s.name)
+def test_a_search_is_the_one_that_was_carried_out(search: Search) -> None:
+    asked, _ = tune.requested(search.command.split()[2:])
+    assert json.loads(search.report.with_suffix(".json").read_text(encoding="utf-8"))["search"] == asked.record()
 
 
 @pytest.mark.parametrize("name", ["a2c", "trpo", "dqn"])  # they time different stages
@@ -57,6 +70,8 @@ def test_a_row_keeps_every_evaluation_of_every_seed(name: str, tmp_path: Path, m
     about = pl.read_parquet_metadata(row.table)
     assert about["command"] == row.command
     assert 0 < float(about["seconds"]) < run.timing["elapsed"].to_list()[-1]
+    with pytest.raises(SystemExit, match=r"expected discount 0.5 in .*run, as classic-\w+-cartpole-v1 asks for now"):
+        keep(replace(row, options="--discount 0.5"), run)
 
 
 def test_the_page_of_all_nine_is_what_their_rows_say_and_there_once_all_are() -> None:
@@ -100,13 +115,55 @@ def test_a_setting_is_rounded_to_the_digits_that_it_has(value: float, exact: flo
 
 
 def test_rows_have_names_of_their_own() -> None:
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len(BY_NAME) == len(ROWS) + len(AGAIN) + len(SEARCHES)
 
 
-def test_every_row_stands_in_a_table_and_has_settings_that_exist() -> None:
+def test_every_row_stands_in_a_table_and_asks_for_what_exists() -> None:
     assert {row.study for row in ROWS} == {*STUDIES}
+    for row in (*ROWS, *AGAIN):
+        asked, form = grid.requested(row.command.split()[2:])
+        [request] = asked.requests().values()
+        assert [request.algorithm, request.environment.name, request.steps, form.out] == [
+            row.algorithm,
+            row.environment,
+            row.steps,
+            row.out,
+        ]
+        assert row.settings.keys() == defaults_of(row.algorithm, None).keys()
+
+
+def test_rows_that_trained_again_have_the_same_settings_and_others_than_first() -> None:
+    for row in AGAIN:
+        [now] = [other for other in ROWS if (other.algorithm, other.task) == (row.algorithm, row.task)][:1]
+        assert row.settings == now.settings
+        assert all(training.hyperparameters != now.settings for training in of_table(REPLACED / now.table.name))
+
+
+def test_published_means_are_those_of_the_published_curves() -> None:
+    curves, compared = pl.read_csv(TABLE), 0
     for row in ROWS:
-        assert "--preset mujoco" not in row.options or "mujoco" in algorithm(row.algorithm).presets
+        for place, mean, _ in of_others(row):
+            if "recomputed" in published()[place - 1]["measures"]:
+                task = pl.col("task").str.starts_with(row.task.rpartition("-")[0])
+                [found] = curves.filter(task, algorithm=row.algorithm, step=row.steps)["mean"]
+                assert mean == pytest.approx(found, rel=0.04)  # PPO's stand a few thousand steps later
+                compared += 1
+    assert compared == 10
+
+
+@pytest.mark.parametrize(("task", "count"), [("Pendulum-v1", 3), ("Hopper-v5", 27), ("HalfCheetah-v5", 729)])
+def test_ends_are_choices_among_actions_of_the_task(task: str, count: int) -> None:
+    chooses, moves = EnvironmentSpec(f"{rows.ENDS}{task}").make(), gymnasium.make(task)
+    space, actions = moves.action_space, chooses.get_wrapper_attr("choices")
+    assert chooses.action_space.n == count == len(np.unique(actions, axis=0))  # type: ignore[attr-defined]
+    assert {*np.unique(actions)} == {*space.low, *space.high, 0.0}  # type: ignore[attr-defined]
+    assert time_limit(chooses) == time_limit(moves)
+    chooses.reset(seed=3)
+    moves.reset(seed=3)
+    for choice in (0, 1, count - 1):
+        (seen, *rest), (wanted, *others) = chooses.step(choice), moves.step(actions[choice])
+        np.testing.assert_array_equal(seen, wanted)
+        assert rest[:3] == others[:3]
 
 
 def test_published_curves_are_the_means_of_the_raw_ones() -> None:

@@ -1,5 +1,6 @@
 """`relook grid ALGORITHM… --env ID…`, or a TOML file."""
 
+import itertools
 import shutil
 import sys
 import time
@@ -125,16 +126,11 @@ def environments_asked(form: Form) -> "list[EnvironmentSpec]":
 
 
 def run(arguments: Sequence[str]) -> None:
-    names = []
-    for word in arguments:
-        if word.startswith("-"):
-            break
-        names.append(word)
-    if not names:
+    if not arguments or arguments[0].startswith("-"):
         print("usage: relook grid ALGORITHM… --env ID… | FILE.toml | DIR   (relook grid ppo --help: all options)")
         print(f"algorithms: {', '.join(ALGORITHMS)}")
         return
-    if names[0].endswith(".toml") or (Path(names[0]) / GRID).is_file():
+    if arguments[0].endswith(".toml") or (Path(arguments[0]) / GRID).is_file():
         from relook.experiments.grid import from_toml, reopened
 
         given = parse(FileForm, "grid", arguments)
@@ -143,11 +139,17 @@ def run(arguments: Sequence[str]) -> None:
         else:
             train(from_toml(given.file), given)
         return
-    known = [algorithm(name).name for name in names]
+    train(*requested(arguments))
+
+
+def requested(arguments: Sequence[str]) -> "tuple[Grid, GridForm]":
+    """The grid that words ask for, algorithms first, and where it is carried out."""
+    words = itertools.takewhile(lambda word: not word.startswith("-"), arguments)
+    known = [algorithm(name).name for name in words]
     if len(set(known)) < len(known):
         raise WrongRequest(f"expected different algorithms; found {' '.join(known)}")
     form = parse(form_for(known), f"grid {' '.join(known)}", arguments[len(known) :])
-    train(_grid(known, form), form)
+    return _grid(known, form), form
 
 
 def _grid(names: Sequence[str], form: Any) -> "Grid":

@@ -86,10 +86,16 @@ def run(arguments: Sequence[str]) -> None:
                 carry_out(search, replace(given, out=given.file), given.confirm_seeds, as_json=given.json)
             else:
                 carry_out(from_toml(given.file), given, given.confirm_seeds, as_json=given.json)
-        case [name, *rest]:
-            known = algorithm(name)
-            form = parse(grid.form_for([known.name], Form), f"tune {known.name}", rest)
-            carry_out(_search(known.name, form), form, None, as_json=form.json)
+        case _:
+            search, form = requested(arguments)
+            carry_out(search, form, None, as_json=form.json)
+
+
+def requested(arguments: Sequence[str]) -> "tuple[Search, Form]":
+    """The search that words ask for, the algorithm first, and where it is carried out."""
+    known = algorithm(arguments[0])
+    form = parse(grid.form_for([known.name], Form), f"tune {known.name}", arguments[1:])
+    return _search(known.name, form), form
 
 
 def _search(name: str, form: Any) -> "Search":

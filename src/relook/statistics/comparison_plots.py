@@ -14,15 +14,14 @@ from relook.statistics.comparison import Comparison, Difference, Looks
 from relook.statistics.plots import (
     COLOURS,
     GREY,
-    MOST_LINES,
     MOST_PANELS,
-    STYLES,
     Marks,
     finish,
     frame,
     grid,
     label,
     legend,
+    marks_of,
     per_row,
     short,
     wrapped,
@@ -52,10 +51,6 @@ def pictures(comparison: Comparison, looks: Looks | None = None) -> Iterator[tup
         yield "reached", reached(comparison)
     if looks is not None:
         yield "looks", sequential(comparison, looks)
-
-
-def _marks(methods: Sequence[str]) -> Marks:
-    return {m: (COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % 4]) for i, m in enumerate(methods[:MOST_LINES])}
 
 
 def _seeds(comparison: Comparison) -> dict[str, str]:
@@ -106,7 +101,7 @@ def _height(rows: Sequence[Sequence[str]]) -> float:
 def intervals(comparison: Comparison) -> Figure:
     """Every aggregate of every method with its interval."""
     names = [name for name in AGGREGATES if comparison.reference or name != "optimality gap"]
-    marks = _marks(comparison.methods)
+    marks = marks_of(comparison.methods)
     methods = [*marks]
     figure, axes = grid(len(names), width=3.6, height=_height([methods]))
     for i, (at, name) in enumerate(zip(axes, names, strict=True)):
@@ -190,7 +185,7 @@ def _lines(at: Axes, bands: Mapping[str, Band], marks: Marks) -> None:
 def profiles(comparison: Comparison) -> Figure:
     """Performance profiles: for each score the share of trainings that reach more."""
     figure, [at] = grid(1, width=8, height=4)
-    marks = _marks(comparison.methods)
+    marks = marks_of(comparison.methods)
     _lines(at, comparison.profiles, marks)
     at.yaxis.set_major_formatter(PercentFormatter(1))
     at.xaxis.set_major_formatter(FuncFormatter(short))
@@ -204,7 +199,7 @@ def profiles(comparison: Comparison) -> Figure:
 def efficiency(comparison: Comparison) -> Figure:
     """Score over training."""
     figure, [at] = grid(1, width=8, height=4)
-    marks = _marks(comparison.methods)
+    marks = marks_of(comparison.methods)
     _lines(at, comparison.efficiency, marks)
     at.xaxis.set_major_formatter(EngFormatter(sep=""))
     at.yaxis.set_major_formatter(FuncFormatter(short))
@@ -222,7 +217,7 @@ def reached(comparison: Comparison) -> Figure:
     """The share of seeds that have reached a return, over steps: Kaplan & Meier's estimate."""
     tasks = [*comparison.reached][:MOST_PANELS]
     figure, axes = grid(len(tasks), width=8 if len(tasks) == 1 else 4.6, height=4 if len(tasks) == 1 else 3)
-    marks = _marks(comparison.methods)
+    marks = marks_of(comparison.methods)
     for at, task in zip(axes, tasks, strict=True):
         for method, found in comparison.reached[task].items():
             if method not in marks:
@@ -258,7 +253,7 @@ def scores(comparison: Comparison) -> Figure:
 
     A dot is a seed's score; the small dashes above and below it are the episodes of its last evaluation.
     """
-    marks = _marks(comparison.methods)
+    marks = marks_of(comparison.methods)
     tasks = comparison.tasks[:MOST_PANELS]
     figure, axes = grid(len(tasks), width=8 if len(tasks) == 1 else 4.6, height=4 if len(tasks) == 1 else 3)
     within = False

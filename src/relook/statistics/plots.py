@@ -76,7 +76,7 @@ def learning_curves(panels: Mapping[str, Mapping[str, Sequence[Seed]]], how: Dra
         )
     alone = len(panels) == 1
     figure, axes = grid(len(panels), width=8.0 if alone else 4.6, height=4.4 if alone else 3.1)
-    looks = {name: (COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS)]) for i, name in enumerate(names)}
+    looks = marks_of(names)
     counts = {name: {len(groups[name]) for groups in panels.values() if name in groups} for name in names}
     for at, (panel, groups) in zip(axes, panels.items(), strict=True):
         for name, seeds in groups.items():
@@ -190,6 +190,11 @@ def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
 
 Marks = Mapping[str, tuple[str, LineStyle]]
 """Name → colour and line style."""
+
+
+def marks_of(names: Sequence[str]) -> Marks:
+    """A look for each name, as far as anybody can tell them apart."""
+    return {n: (COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS)]) for i, n in enumerate(names[:MOST_LINES])}
 
 
 def label(figure: Figure, axes: Sequence[Axes], x: str, y: str, indent: float = 0.0) -> None:

@@ -12,15 +12,12 @@ from matplotlib.ticker import FuncFormatter
 from relook.runs.tidy import figure
 from relook.statistics.aggregates import Array, Estimate, mean_interval
 from relook.statistics.plots import (
-    COLOURS,
     GREY,
-    MOST_LINES,
-    STYLES,
-    Marks,
     finish,
     grid,
     label,
     legend,
+    marks_of,
     short,
     wrapped,
 )
@@ -34,16 +31,12 @@ def pictures(study: Study, baseline: str) -> Iterator[tuple[str, Figure]]:
         yield f"values-{name}", values(study, found)
 
 
-def _marks(names: list[str]) -> Marks:
-    return {n: (COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % 4]) for i, n in enumerate(names[:MOST_LINES])}
-
-
 def plane(study: Study, baseline: str) -> Figure:
     """Performance against sensitivity, and the regions that the baseline divides the plane into.
 
     The diagonal through it joins what scores the same with one setting for all environments.
     """
-    marks = _marks([*study.algorithms])
+    marks = marks_of([*study.algorithms])
     shown, [at] = grid(1, width=8, height=5)
     for name, (colour, _) in marks.items():
         found = study.algorithms[name]
@@ -97,7 +90,7 @@ def _cross(at: Axes, across: Estimate, up: Estimate, colour: str) -> None:
 
 def values(study: Study, found: Sensitivity) -> Figure:
     """A panel for each hyper-parameter: scores of its values, the others as in the one setting for all environments."""
-    sweep, marks = found.sweep, _marks(study.environments)
+    sweep, marks = found.sweep, marks_of(study.environments)
     shown, axes = grid(len(sweep.names), width=8 if len(sweep.names) == 1 else 4.6, height=3.4)
     for part, at in enumerate(axes):
         own = sweep.values(part)
