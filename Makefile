@@ -10,7 +10,8 @@ demo: $(READY)        ## train ten PPO agents on CartPole-v1 and look at them
 	@out=runs/demo-$$(date +%Y%m%d-%H%M%S) && \
 	$(BIN)/relook train ppo --env CartPole-v1 --seeds 10 --steps 100000 --out $$out && \
 	$(BIN)/relook plot $$out && \
-	echo "Put .venv/bin on your path (. .venv/bin/activate) and try the commands above, or:" && \
+	echo "Put .venv/bin on your path (. .venv/bin/activate) and try the commands of README.md, or:" && \
+	echo "  relook show $$out" && \
 	echo "  relook train ppo --env Pendulum-v1 --steps 300000" && \
 	echo "  relook train ppo --help"
 

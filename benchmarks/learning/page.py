@@ -41,8 +41,8 @@ changed after a first result: what that was, and how the new ones do on further 
 Beside each stands what others report, which is seldom the same quantity: the highest evaluation of a training is higher
 than its last one, returns of training are lower than those of the deterministic policy, and environments differ between
 versions (-v1 to -v5). Some were read in the middle of a longer training, where step sizes have not been annealed yet;
-ours anneal to 0 at the last step. The numbers under a table say what each source measures. "Set out for" is a mean that
-was written down before the work began.
+those of our on-policy algorithms are 0 at the last step. The numbers under a table say what each source measures. "Set
+out for" is a mean that was written down before the work began.
 """
 CHANGED = """## Settings that were changed after a first result
 
@@ -98,7 +98,11 @@ def of_others(row: Row) -> Iterator[tuple[int, float, str]]:
 
 def page() -> str:
     """The whole page."""
+    done = sum(row.table.exists() for row in ROWS)
     lines = [INTRODUCTION]
+    if done < len(ROWS):
+        rest = "`python -m benchmarks.learning list` names the rest."
+        lines.append(f"{done} of {len(ROWS)} rows that are planned have been carried out; {rest}\n")
     for study, (title, text) in STUDIES.items():
         if rows := made(study):
             lines += [f"## {title}", "", text.format(optimum=frozen_lake()), "", *table(rows), "", *sources(rows)]
@@ -203,7 +207,7 @@ def changed() -> Iterator[str]:
         differing = [name for name in is_ if was[name] != is_[name]]
         before, after = (", ".join(f"{name} {own[name]}" for name in differing) for own in (was, is_))
         scores = np.array([training.curve[1][-1] for training in first])
-        fresh = mean_of(finals(row)) if row.table.exists() else ""
+        fresh = mean_of(finals(row)) if row.table.exists() else "not yet"
         yield f"| {now.name} | {before} | {mean_of(scores)} | {after} | {mean_of(finals(now))} | {fresh} |"
     yield ""
 

@@ -154,4 +154,4 @@ def test_without_optuna_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "optuna", None)
     out: Any = tmp_path / "s"
     assert main([*WORDS, "--out", str(out)]) == 2
-    assert "pip install 'relook[tune]'" in capsys.readouterr().err
+    assert "pip install '.[tune]' in relook's folder" in capsys.readouterr().err

@@ -460,7 +460,7 @@ def test_a_second_one_stops_at_once(tasks: list[Task], kind: signal.Signals) -> 
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (None, 'expected Ray 2.54 or newer; found none; pip install "relook[ray]"'),
+        (None, "expected Ray 2.54 or newer; found none; pip install -U '.[ray]' in relook's folder"),
         ("2.9.3", "found 2.9.3"),
         ("2.53.1", "found 2.53.1"),
     ],

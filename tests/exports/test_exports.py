@@ -214,5 +214,5 @@ def test_wrong_requests_are_refused(
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "relook.exports.tensorboard", raising=False)
     assert main(["export", path, "--to", "tensorboard", "--out", out]) == 2
-    assert "pip install 'relook[tensorboard]'" in capsys.readouterr().err
+    assert "pip install '.[tensorboard]' in relook's folder" in capsys.readouterr().err
     assert not Path(out).exists()

@@ -217,7 +217,7 @@ def test_a_report_agrees_with_games_that_are_played(seat: int) -> None:
 
 
 def test_openspiel_says_the_same_of_the_same_policies() -> None:
-    pytest.importorskip("pyspiel", reason="pip install 'relook[games]'")
+    pytest.importorskip("pyspiel", reason="pip install '.[games]'")
     import pyspiel
     from open_spiel.python import policy as spiel
     from open_spiel.python.algorithms.exploitability import nash_conv

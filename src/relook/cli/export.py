@@ -23,7 +23,7 @@ class Form:
     out: Annotated[Path, tyro.conf.arg(metavar="PATH")]
     """Where to: a new file for parquet, a new directory for the others."""
     to: Literal["parquet", "tensorboard", "wandb", "mlflow", "trackio"] = "parquet"
-    """The format; all but parquet need their package: pip install 'relook[NAME]'."""
+    """The format; all but parquet need their package: pip install '.[NAME]' in relook's folder."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -41,7 +41,8 @@ def run(arguments: Sequence[str]) -> None:
         exporter = import_module(f"relook.exports.{form.to}")
     except ModuleNotFoundError as error:
         raise WrongRequest(
-            f"--to {form.to} needs a package that is not installed, {error.name}: pip install 'relook[{form.to}]'"
+            f"--to {form.to} needs a package that is not installed, {error.name}: pip install '.[{form.to}]' in relook's "
+            "folder"
         ) from error
     look = exporter.write(runs, out)
     print(f"{out}: {FORMATS[form.to]}\nNext:\n  {look}")

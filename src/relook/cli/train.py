@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
-from relook.algorithms import ALGORITHMS, Algorithm, algorithm
+from relook.algorithms import ALGORITHMS, TABULAR, Algorithm, algorithm
 from relook.cli.options import environment_arguments, parse, sizes
 from relook.errors import Interrupted, RelookError, WrongRequest
 
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> None:
     match arguments:
         case [] | ["--help" | "-h", *_]:
             print("usage: relook train ALGORITHM --env ID …   (relook train ALGORITHM --help lists the options)")
-            print(f"algorithms: {', '.join(ALGORITHMS)}")
+            print(f"algorithms: {', '.join(ALGORITHMS)}\non tables: {', '.join(TABULAR)}")
             return
         case [name, *rest]:
             known = algorithm(name)

@@ -235,16 +235,17 @@ def _check_listens(address: str) -> None:
         ) from error
 
 
+INSTALL = "pip install -U '.[ray]' in relook's folder"
+
+
 def _check_version() -> None:
     needed = ".".join(map(str, OLDEST))
     try:
         found = metadata.version("ray")
     except metadata.PackageNotFoundError as error:
-        raise WrongRequest(f'expected Ray {needed} or newer; found none; pip install "relook[ray]"') from error
+        raise WrongRequest(f"expected Ray {needed} or newer; found none; {INSTALL}") from error
     if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
-        raise WrongRequest(
-            f'expected Ray {needed} or newer, for older ones are not safe; found {found}; pip install -U "relook[ray]"'
-        )
+        raise WrongRequest(f"expected Ray {needed} or newer, for older ones are not safe; found {found}; {INSTALL}")
 
 
 def _keep_to_ourselves() -> None:

@@ -100,7 +100,7 @@ def _optuna() -> ModuleType:
         import optuna
     except ModuleNotFoundError as error:
         raise WrongRequest(
-            "relook tune needs a package that is not installed, Optuna: pip install 'relook[tune]'"
+            "relook tune needs a package that is not installed, Optuna: pip install '.[tune]' in relook's folder"
         ) from error
     return optuna
 

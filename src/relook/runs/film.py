@@ -244,7 +244,7 @@ def write(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
         import imageio_ffmpeg
     except ImportError as error:
         raise WrongRequest(
-            "MP4 needs a package that is not installed: pip install 'relook[video]'; or write a .gif"
+            "MP4 needs a package that is not installed: pip install '.[video]' in relook's folder; or write a .gif"
         ) from error
     first = next(pictures)
     writer = imageio_ffmpeg.write_frames(str(path), first.size, fps=fps, macro_block_size=2, quality=8)
