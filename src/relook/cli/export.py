@@ -41,8 +41,8 @@ def run(arguments: Sequence[str]) -> None:
         exporter = import_module(f"relook.exports.{form.to}")
     except ModuleNotFoundError as error:
         raise WrongRequest(
-            f"--to {form.to} needs a package that is not installed, {error.name}: pip install '.[{form.to}]' in relook's "
-            "folder"
+            f"--to {form.to} needs a package that is not installed, {error.name}: pip install '.[{form.to}]' in "
+            "relook's folder"
         ) from error
     look = exporter.write(runs, out)
     print(f"{out}: {FORMATS[form.to]}\nNext:\n  {look}")
