@@ -219,6 +219,7 @@ NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(RE
 ENDS = "benchmarks.learning.discretised:Ends/"
 MUJOCO = "--preset mujoco"
 OPTIONS = {
+    "HalfCheetah-v5": {"ppo": f"{MUJOCO} --learning-rate 4.4e-4 --entropy-coefficient 0.014"},  # its search's, rounded
     "InvertedDoublePendulum-v5": {"ppo": "--initial-log-std -1"},
     "Hopper-v5": {"a2c": f"{MUJOCO} --gae-lambda 0.98 --entropy-coefficient 0.01"},
     "Swimmer-v5": {"ppo": f"{MUJOCO} --discount 0.9999 --gae-lambda 0.98"},
