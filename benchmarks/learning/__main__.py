@@ -34,17 +34,7 @@ def carry_out(asked: Row | Search, options: Sequence[str]) -> None:
 
 
 def keep(row: Row, run: Run) -> None:
-    """Every evaluation of every seed, and what it was made with and how.
-
-    Ends the program if the run has other settings than the row asks for: defaults or a preset have then changed since
-    it was begun.
-    """
-    found = run.agents[0].hyperparameters
-    if odd := [name for name, value in row.settings.items() if found.get(name) != value]:
-        raise SystemExit(
-            f"expected {odd[0]} {row.settings[odd[0]]} in {run.path}, as {row.name} asks for now; found "
-            f"{found.get(odd[0])}: delete it to train the row anew"
-        )
+    """Every evaluation of every seed, and what it was made with and how."""
     frame = tidy([run]).filter(table="evaluations", name="mean_return").with_columns(run=pl.lit(row.name))
     made = {
         "command": row.command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -127,7 +128,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         failed = sum(training.failed for training in trainings(row))
         missed = row.bar is not None and own.mean() < row.bar
         aim = "" if row.bar is None else f"{number(row.bar)}{': missed' if missed else ''}"
-        others = [f"{number(value)} {spread} ({place})" for place, value, spread in of_others(row)]
+        others = [[number(value), spread, f"({place})"] for place, value, spread in of_others(row)]
         cells = (
             row.task,
             row.algorithm.upper(),
@@ -136,7 +137,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
             number(iqm(own)),
             f"{number(float(own.min()))} … {number(float(own.max()))}",
             aim,
-            ", ".join(others).replace("  ", " "),
+            ", ".join(" ".join(filter(None, parts)) for parts in others),
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -201,19 +202,17 @@ def with_the_worst(row: Row) -> str:
 def changed() -> Iterator[str]:
     """What was replaced by rows with other settings, beside them."""
     yield CHANGED
-    for row in AGAIN:
-        now = next(other for other in ROWS if (other.algorithm, other.task) == (row.algorithm, row.task))
-        is_ = now.settings
-        new, fresh = (finals(own) if own.table.exists() else np.zeros(0) for own in (now, row))
-        means = [mean_of(own) if len(own) else "not yet" for own in (new, fresh)]
-        means.append(mean_of(np.concatenate([new, fresh])) if len(new) and len(fresh) else "not yet")
-        for path in sorted(REPLACED.glob(f"{now.name}-*.parquet")):
-            earlier = of_table(path)
+    for row, again in AGAIN.items():
+        scores = [finals(own) if own.table.exists() else np.zeros(0) for own in (row, again)]
+        scores += [np.concatenate(scores) if all(map(len, scores)) else np.zeros(0)]
+        means = " | ".join(mean_of(own) if len(own) else "not yet" for own in scores)
+        for path in sorted(REPLACED.glob(f"{row.name}-*.parquet")):
+            earlier, now = of_table(path), row.settings
             was = earlier[0].hyperparameters
-            differing = [name for name in is_ if was[name] != is_[name]]
-            before, after = (", ".join(f"{name} {own[name]}" for name in differing) for own in (was, is_))
-            scores = np.array([training.curve[1][-1] for training in earlier])
-            yield f"| {now.name} | {before} | {mean_of(scores)} | {after} | {' | '.join(means)} |"
+            changes = [name for name in now if was[name] != now[name]]
+            before, after = (", ".join(f"{name} {own[name]}" for name in changes) for own in (was, now))
+            replaced = mean_of(np.array([training.curve[1][-1] for training in earlier]))
+            yield f"| {row.name} | {before} | {replaced} | {after} | {means} |"
     yield ""
 
 
@@ -274,12 +273,12 @@ def came_of(search: Search) -> str:
     confirmed = json.loads(search.report.with_suffix(".json").read_text(encoding="utf-8"))["confirmed"]
     ours = algorithm(search.algorithm)
     preset = plain({**asdict(ours.config()), **ours.preset("mujoco").hyperparameters})
-    for arm, words in (("tuned", "what it chose"), ("start", "what it started from")):
-        if arm in confirmed:
-            settings = confirmed[arm]["hyperparameters"]
-            if all(rounded(preset[name], value) for name, value in settings.items()):
-                exact = all(preset[name] == value for name, value in settings.items())
-                return words if exact else f"{words}, rounded"
+    arms = {"tuned": "what it chose", "start": "what it started from"}
+    found = [(words, confirmed[arm]["hyperparameters"].items()) for arm, words in arms.items() if arm in confirmed]
+    for same, addition in ((operator.eq, ""), (rounded, ", rounded")):  # exactly first: .01 is .0142, rounded
+        for words, settings in found:
+            if all(same(preset[name], value) for name, value in settings):
+                return f"{words}{addition}"
     return "neither what it chose nor what it started from"
 
 
@@ -294,7 +293,7 @@ def rounded(value: object, exact: object) -> bool:
 def commands() -> Iterator[str]:
     """What made each row."""
     yield COMMANDS
-    for row in (*ROWS, *AGAIN):
+    for row in (*ROWS, *AGAIN.values()):
         if row.table.exists():
             about = pl.read_parquet_metadata(row.table)
             versions = json.loads(about["versions"])

@@ -53,7 +53,7 @@ class Row:
     @property
     def has_its_own(self) -> bool:
         """Whether its settings are not those of its study."""
-        return self.study != "nine" and self.algorithm in OPTIONS.get(self.task, {})
+        return self.options == OPTIONS.get(self.task, {}).get(self.algorithm)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -275,8 +275,8 @@ ROWS = (
         for algorithm in ("ddpg", "td3", "sac")
     ),
 )
-AGAIN = tuple(
-    replace(row, study="again", first_seed=10)
+AGAIN = {
+    row: replace(row, study="again", first_seed=10)
     for row in ROWS
     if row.name
     in (
@@ -286,6 +286,6 @@ AGAIN = tuple(
         "classic-a2c-frozenlake-v1",
         "classic-ppo-frozenlake-v1",
     )
-)
-"""Rows whose settings changed after a first result, on ten seeds that took no part in that."""
-BY_NAME = {row.name: row for row in (*ROWS, *AGAIN)} | {search.name: search for search in SEARCHES}
+}
+"""Rows whose settings changed after a first result → the same on ten seeds that took no part in that."""
+BY_NAME = {row.name: row for row in (*ROWS, *AGAIN.values())} | {search.name: search for search in SEARCHES}

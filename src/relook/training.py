@@ -81,8 +81,8 @@ def prepare(request: Request, workers: int | None = None, *, here: bool = True) 
     machine's memory does not matter. Raises `WrongRequest`.
     """
     known = algorithm(request.algorithm)
-    members = _members(known.config, request)
-    settings = [setting for i, (_, setting, _) in enumerate(members) if setting not in [m[1] for m in members[:i]]]
+    asked = members(known.config, request)
+    settings = [setting for i, (_, setting, _) in enumerate(asked) if setting not in [m[1] for m in asked[:i]]]
     if request.evaluate_episodes < 0:
         raise WrongRequest(f"expected at least 0 episodes per evaluation; found {request.evaluate_episodes}")
     if request.checkpoint_every < 0:
@@ -109,7 +109,7 @@ def prepare(request: Request, workers: int | None = None, *, here: bool = True) 
     structural = names(known.config, "structural")
     groups: dict[str, list[int]] = {}
     agents = []
-    for index, (arm, setting, seed) in enumerate(members):
+    for index, (arm, setting, seed) in enumerate(asked):
         groups.setdefault(repr([setting[name] for name in structural]), []).append(index)
         named = {} if arm is None else {"arm": arm}
         agents.append({"agent": index, **named, "seed": seed, "unit": -1, "hyperparameters": setting})
@@ -217,7 +217,7 @@ def _check_networks(known: Algorithm, spaces: Spaces, setting: Mapping[str, Any]
         raise WrongRequest(f"{known.name} learns a {wanted}: expected a function that makes one; found {made!r}")
 
 
-def _members(config: type[Any], request: Request) -> list[tuple[str | None, dict[str, Any], int]]:
+def members(config: type[Any], request: Request) -> list[tuple[str | None, dict[str, Any], int]]:
     """Arm, setting and seed of every agent that is asked for, checked."""
     if not request.arms:
         settings, seeds = _settings(config, request.hyperparameters), _checked_seeds(request.seeds)

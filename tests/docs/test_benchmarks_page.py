@@ -11,10 +11,22 @@ import polars as pl
 import pytest
 from benchmarks.learning import nine, rows
 from benchmarks.learning.__main__ import keep
-from benchmarks.learning.page import PAGE, README, REPLACED, of_others, page, published, readme, rounded, trainings
+from benchmarks.learning.page import (
+    PAGE,
+    README,
+    REPLACED,
+    came_of,
+    of_others,
+    page,
+    published,
+    readme,
+    rounded,
+    trainings,
+)
 from benchmarks.learning.published import TABLE, means
 from benchmarks.learning.rows import AGAIN, BY_NAME, ROWS, SEARCHES, STUDIES, Row, Search
 from benchmarks.public_scores import Missing
+from gymnasium.spaces import Box, Discrete
 
 from relook.algorithms import ALGORITHMS
 from relook.cli import grid, tune
@@ -25,7 +37,7 @@ from relook.runs.reading import Run
 from relook.statistics.references import reference
 from relook.statistics.scores import of_table
 
-CARRIED_OUT = [row for row in (*ROWS, *AGAIN) if row.table.exists()]
+CARRIED_OUT = [row for row in (*ROWS, *AGAIN.values()) if row.table.exists()]
 
 
 def test_the_page_is_what_its_rows_say() -> None:
@@ -70,8 +82,8 @@ def test_a_row_keeps_every_evaluation_of_every_seed(name: str, tmp_path: Path, m
     about = pl.read_parquet_metadata(row.table)
     assert about["command"] == row.command
     assert 0 < float(about["seconds"]) < run.timing["elapsed"].to_list()[-1]
-    with pytest.raises(SystemExit, match=r"expected discount 0.5 in .*run, as classic-\w+-cartpole-v1 asks for now"):
-        keep(replace(row, options="--discount 0.5"), run)
+    assert all(training.hyperparameters == row.settings for training in kept)
+    assert all(training.hyperparameters != replace(row, options="--discount 0.5").settings for training in kept)
 
 
 def test_the_page_of_all_nine_is_what_their_rows_say_and_there_once_all_are() -> None:
@@ -114,13 +126,17 @@ def test_a_setting_is_rounded_to_the_digits_that_it_has(value: float, exact: flo
     assert rounded(value, exact) == same
 
 
+def test_a_preset_that_is_exactly_where_a_search_started_is_not_what_it_chose_rounded() -> None:
+    assert came_of(next(search for search in SEARCHES if search.about == "more-entropy")) == "what it started from"
+
+
 def test_rows_have_names_of_their_own() -> None:
     assert len(BY_NAME) == len(ROWS) + len(AGAIN) + len(SEARCHES)
 
 
 def test_every_row_stands_in_a_table_and_asks_for_what_exists() -> None:
     assert {row.study for row in ROWS} == {*STUDIES}
-    for row in (*ROWS, *AGAIN):
+    for row in (*ROWS, *AGAIN.values()):
         asked, form = grid.requested(row.command.split()[2:])
         [request] = asked.requests().values()
         assert [request.algorithm, request.environment.name, request.steps, form.out] == [
@@ -133,8 +149,7 @@ def test_every_row_stands_in_a_table_and_asks_for_what_exists() -> None:
 
 
 def test_rows_that_trained_again_have_the_same_settings_and_others_than_before() -> None:
-    for row in AGAIN:
-        [now] = [other for other in ROWS if (other.algorithm, other.task) == (row.algorithm, row.task)][:1]
+    for now, row in AGAIN.items():
         assert row.settings == now.settings
         earlier = [training for path in REPLACED.glob(f"{now.name}-*.parquet") for training in of_table(path)]
         assert earlier
@@ -156,9 +171,11 @@ def test_published_means_are_those_of_the_published_curves() -> None:
 @pytest.mark.parametrize(("task", "count"), [("Pendulum-v1", 3), ("Hopper-v5", 27), ("HalfCheetah-v5", 729)])
 def test_ends_are_choices_among_actions_of_the_task(task: str, count: int) -> None:
     chooses, moves = EnvironmentSpec(f"{rows.ENDS}{task}").make(), gymnasium.make(task)
-    space, actions = moves.action_space, chooses.get_wrapper_attr("choices")
-    assert chooses.action_space.n == count == len(np.unique(actions, axis=0))  # type: ignore[attr-defined]
-    assert {*np.unique(actions)} == {*space.low, *space.high, 0.0}  # type: ignore[attr-defined]
+    choice_of, space, actions = chooses.action_space, moves.action_space, chooses.get_wrapper_attr("choices")
+    assert isinstance(choice_of, Discrete)
+    assert isinstance(space, Box)
+    assert choice_of.n == count == len(np.unique(actions, axis=0))
+    assert {*np.unique(actions)} == {*space.low, *space.high, 0.0}
     assert time_limit(chooses) == time_limit(moves)
     chooses.reset(seed=3)
     moves.reset(seed=3)

@@ -1,6 +1,7 @@
 """Grids: what is planned, what a file may say, and that a grid goes on where it stood."""
 
 import errno
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,16 @@ def test_another_grid_in_its_directory_is_refused(tmp_path: Path, changed: dict[
     prepare_runs(grid(), tmp_path / "g", 1)
     with pytest.raises(WrongRequest, match=said):
         prepare_runs(grid(**changed), tmp_path / "g", 1)
+
+
+def test_a_run_whose_settings_mean_something_else_by_now_is_refused(tmp_path: Path) -> None:
+    (run, _), *_ = prepare_runs(grid(algorithms={"ppo": SMALL}), tmp_path / "g", 1)
+    record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    was = record["agents"][1]["hyperparameters"]["discount"]
+    record["agents"][1]["hyperparameters"]["discount"] = 0.5  # as if that had been the default
+    (run.path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(WrongRequest, match=rf"its agent 1 discount is 0\.5, and asked for is {was}"):
+        prepare_runs(grid(algorithms={"ppo": SMALL}), tmp_path / "g", 1)
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from relook.experiments.engine import Embedded, Engine
 from relook.experiments.held_out import Variant, check, play
 from relook.runs.files import number, plain, read_json, safe_name, write_whole
 from relook.runs.reading import GRID, Run
-from relook.training import Request, prepare, settled
+from relook.training import Request, members, prepare, settled
 from relook.workers import Task, available_cores
 
 SCHEMA = 2
@@ -279,18 +279,31 @@ def _values(default: Any, given: Any) -> list[Any]:
 def prepare_runs(study: Study, out: Path, workers: int, *, here: bool = True) -> list[tuple[Run, EnvironmentSpec]]:
     """The runs of a study, ready to be carried out `here` or elsewhere: new ones, or those that are there from before.
 
-    Raises `WrongRequest` if the directory holds another study, and says in what it differs.
+    Raises `WrongRequest` if the directory holds another study, and says in what it differs; also where the same words
+    mean other hyper-parameters than they did, because defaults or a preset have changed since.
     """
-    requests = study.requests()
-    claim(out, study.record())
+    requests, record = study.requests(), study.record()
+    claim(out, record)
     each = max(1, -(-workers // len(requests)))
     runs = []
     for name, request in requests.items():
         if not (out / name / "run.json").is_file():
             shutil.rmtree(out / name, ignore_errors=True)  # begun, and killed before it was a run
             prepare(replace(request, out=out / name), each, here=here)
-        runs.append((Run(out / name), request.environment))
+        run = Run(out / name)
+        there, asked = _settings(run, request)
+        _check_same(record | there, record | asked, run.path)
+        runs.append((run, request.environment))
     return runs
+
+
+def _settings(run: Run, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The hyper-parameters of every agent of a run, and those that it is asked to have."""
+    asked = members(algorithm(request.algorithm).config, request)
+    return (
+        {f"agent {agent.agent}": dict(agent.hyperparameters) for agent in run.agents},
+        as_json({f"agent {index}": setting for index, (_, setting, _) in enumerate(asked)}),
+    )
 
 
 def claim(out: Path, record: Mapping[str, Any]) -> None:
