@@ -342,3 +342,23 @@ def test_a_group_that_is_not_named_stays_and_does_not_count_in_the_norm(kind: ty
     assert not torch.equal(mine.theta[:, 1], start.theta[:, 1])
     assert optimiser.steps.tolist() == [[0, 1]] * AGENTS
     torch.testing.assert_close(torch.tensor(norm), mine.gradient[:, 1].norm(dim=1))
+
+
+@pytest.mark.parametrize("kind", [Adam, RMSprop])
+def test_moments_of_weights_without_gradient_dwindle_to_0_and_leave_no_denormal_numbers(
+    kind: type[Adam] | type[RMSprop],
+) -> None:
+    """Denormal numbers change no weight, but a step on them takes many times as long."""
+    parameters, smallest = built(), torch.finfo(torch.float32).tiny
+    optimiser = kind(parameters)
+    set_gradient(parameters, 0)
+    optimiser.step(LEARNING_RATE, active=everyone(parameters))
+    parameters.gradient.zero_()
+    for moment in optimiser.moments.values():
+        moment.mul_(smallest)  # and some lie below already, as after hundreds of steps
+    before = parameters.theta.clone()
+    optimiser.step(LEARNING_RATE, active=everyone(parameters))
+    for moment in optimiser.moments.values():
+        assert ((moment == 0) | (moment.abs() >= smallest)).all()
+    assert torch.equal(parameters.theta, before)
+    assert torch.tensor(smallest).mul(0.5) > 0, "only an optimiser's step is without them"

@@ -70,12 +70,16 @@ class Optimiser:
                     together[rate, steps[row]].append(row)
         if min(scales) < 1.0:
             gradient.mul_(torch.tensor(scales).view(-1, len(groups), 1))
-        for (rate, before), rows in together.items():
-            self._row_steps[rows] = before + 1
-            if len(rows) == len(self._row_steps):
-                self._move([[block] for block in self._blocks], rate, before + 1)
-            else:
-                self._move([[block[row] for row in rows] for block in self._rows], rate, before + 1)
+        torch.set_flush_denormal(True)  # resting units' moments fall below 1e-38, where arithmetic is many times slower
+        try:
+            for (rate, before), rows in together.items():
+                self._row_steps[rows] = before + 1
+                if len(rows) == len(self._row_steps):
+                    self._move([[block] for block in self._blocks], rate, before + 1)
+                else:
+                    self._move([[block[row] for row in rows] for block in self._rows], rate, before + 1)
+        finally:
+            torch.set_flush_denormal(False)
         return norms
 
     def _move(self, blocks: list[list[Tensor]], rate: float, step: float) -> None:
