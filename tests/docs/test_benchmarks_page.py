@@ -149,11 +149,11 @@ def test_every_row_stands_in_a_table_and_asks_for_what_exists() -> None:
 
 
 def test_rows_that_trained_again_have_the_same_settings_and_others_than_before() -> None:
-    for now, row in AGAIN.items():
-        assert row.settings == now.settings
-        earlier = [training for path in REPLACED.glob(f"{now.name}-*.parquet") for training in of_table(path)]
+    for row, again in AGAIN.items():
+        assert again.settings == row.settings
+        earlier = [training for path in REPLACED.glob(f"{row.name}-*.parquet") for training in of_table(path)]
         assert earlier
-        assert all(training.hyperparameters != now.settings for training in earlier)
+        assert all(training.hyperparameters != row.settings for training in earlier)
 
 
 def test_published_means_are_those_of_the_published_curves() -> None:
