@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a scri
 
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
 TINY += " --checkpoint-every 128"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobody_waits_for_the_disk() -> Iterator[None]:
+    """What a power cut would leave is not tested here, and some disks take longer for it than a test does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

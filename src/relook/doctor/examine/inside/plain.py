@@ -26,7 +26,7 @@ def differentiable() -> Iterator[None]:
 
 def leaves(state: Mapping[str, Tensor], agent: int) -> dict[str, Tensor]:
     """One agent's tensors in float64, as leaves of autograd."""
-    return {name: tensor[agent].double().clone().requires_grad_() for name, tensor in state.items()}
+    return {name: tensor[agent].to(torch.float64, copy=True).requires_grad_() for name, tensor in state.items()}
 
 
 def network(theta: Theta, group: str, x: Tensor, activation: str) -> Tensor:
