@@ -24,6 +24,9 @@ from relook.workers import Task
 engine._keep_to_ourselves()  # Ray reads it when it is imported, by whichever test comes first
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script runs the tests in the background
 
+CHECKED = ("formulas", "population", "networks", "buffers", "algorithms")
+"""The rooms whose annotations have shapes."""
+
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
 TINY += " --checkpoint-every 128"
 
@@ -40,8 +43,10 @@ def nobody_waits_for_the_disk() -> Iterator[None]:
 def shapes_are_checked_where_it_is_cheap(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Tests that train for long do without the check of shapes at every call, which would take most of their time."""
-    unchecked = request.path.parent.name in ("learning", "contracts", "resume", "games", "labs")
+    """Shapes are checked at every call where a room's own tests look at it. Others do without: it would take most of
+    the time of a test that trains.
+    """
+    unchecked = request.path.relative_to(Path(__file__).parent).parts[0] not in CHECKED
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     if unchecked:
         monkeypatch.setattr(jaxtyping, "jaxtyped", decorates_no_inner_functions)

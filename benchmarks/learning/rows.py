@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Row:
         """Whether its settings are not those of its study."""
         return self.options == OPTIONS.get(self.task, {}).get(self.algorithm)
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """All hyper-parameters that its command asks for, as a run's record has them."""
         asked, _ = grid.requested(self.command.split()[2:])

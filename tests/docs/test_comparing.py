@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from docs import comparing
 from docs.comparing import DOCS, METHODS, TASKS, page, pictures, train
 
 from relook.cli.main import main
@@ -17,8 +18,10 @@ def test_the_page_is_what_its_scores_say() -> None:
 
 
 def test_its_command_trains_compares_and_writes(
-    tmp_path: Path, work_here: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, work_here: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shorter = [f"{command} --evaluate-episodes 2" for command in comparing.commands(1024, 3, str(tmp_path / "runs"))]
+    monkeypatch.setattr(comparing, "commands", lambda *_: shorter)
     table = tmp_path / "scores.csv"
     train(1024, 3, str(tmp_path / "runs")).write_csv(table)
     said = page(table, 1024, 3)
