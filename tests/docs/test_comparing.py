@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from docs import comparing
 from docs.comparing import DOCS, METHODS, TASKS, page, pictures, train
 
+from docs import comparing
 from relook.cli.main import main
 
 
