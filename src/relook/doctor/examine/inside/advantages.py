@@ -112,13 +112,16 @@ def _returns(
         at_ends = end[a]
         patient.compare(CHECK, "value beyond an end", beyond[a][at_ends], patient.beyond[a][at_ends], WHERE)
         gamma, expected = patient.hyperparameter(a, "discount"), torch.zeros_like(reward[a], dtype=torch.float64)
+        rewards, values, over = reward[a].tolist(), beyond[a].tolist(), end[a].tolist()
         for t in range(steps):
             for n in range(reward.shape[2]):
+                total = 0.0
                 for ahead in range(t, steps):
-                    expected[t, n] += gamma ** (ahead - t) * float(reward[a, ahead, n])
-                    if end[a, ahead, n]:
-                        expected[t, n] += gamma ** (ahead - t + 1) * float(beyond[a, ahead, n])
+                    total += gamma ** (ahead - t) * rewards[ahead][n]
+                    if over[ahead][n]:
+                        total += gamma ** (ahead - t + 1) * values[ahead][n]
                         break
+                expected[t, n] = total
         patient.compare(CHECK, "return to the end of the episode", found[a], expected, WHERE)
         _remember(patient, a, patient.rollout_seen[a], found[a].flatten())
     return found

@@ -79,12 +79,15 @@ def gae(
 ) -> Tensor:
     """Advantages [T, N] of one agent, from the sum that defines them (Schulman et al. 2016, Eq. 16): no recursion."""
     steps, environments = reward.shape
-    delta = reward + gamma * torch.where(terminated, 0.0, next_value) - value
-    advantage = torch.zeros_like(delta)
+    delta = (reward + gamma * torch.where(terminated, 0.0, next_value) - value).tolist()
+    over = (terminated | truncated).tolist()
+    advantage = torch.zeros_like(reward)
     for n in range(environments):
         for t in range(steps):
+            total = 0.0
             for ahead in range(t, steps):
-                advantage[t, n] += (gamma * lam) ** (ahead - t) * delta[ahead, n]
-                if terminated[ahead, n] or truncated[ahead, n]:
+                total += (gamma * lam) ** (ahead - t) * delta[ahead][n]
+                if over[ahead][n]:
                     break
+            advantage[t, n] = total
     return advantage

@@ -171,10 +171,8 @@ def _reinforce(patient: Patient) -> None:
         steps = end.shape[1]
         learned = torch.zeros_like(end)
         for t in range(steps):
-            for a in range(end.shape[0]):
-                for n in range(end.shape[2]):
-                    ends = [ahead for ahead in range(t, steps) if end[a, ahead, n]]
-                    learned[a, t, n] = bool(ends) and ends[0] >= rollout.past
+            ends = t + (end[:, t:].cumsum(1) == 0).sum(1)
+            learned[:, t] = (rollout.past <= ends) & (ends < steps)
         with plain.differentiable():
             own = [_policy(patient, a, observation, action) for a in range(len(patient.agents))]
         values = []
