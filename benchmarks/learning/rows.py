@@ -201,7 +201,7 @@ CLASSIC = {
         "dqn": 100_000,
     },
     "Acrobot-v1": {"a2c": 300_000, "trpo": 300_000, "ppo": 300_000, "dqn": 200_000},
-    "MountainCar-v0": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 300_000},
+    "MountainCar-v0": {"a2c": 1_000_000, "ppo": 1_000_000, "dqn": 120_000},
     "LunarLander-v3": {"a2c": 1_000_000, "ppo": 500_000, "dqn": 250_000},
     "FrozenLake-v1": {"a2c": 200_000, "ppo": 200_000, "dqn": 100_000},
     "Pendulum-v1": dict.fromkeys(("reinforce", "vpg", "a2c", "trpo", "ppo"), 300_000)
@@ -231,7 +231,9 @@ OPTIONS = {
     "MountainCar-v0": {
         "a2c": "--envs 16 --discount 0.99 --normalise-observations True",
         "ppo": "--envs 16 --discount 0.99 --gae-lambda 0.98 --normalise-observations True",
-        "dqn": "--n-step 1",
+        "dqn": "--n-step 1 --learning-rate 4e-3 --batch 128 --capacity 10000 --learning-starts 960 --iteration 960 "
+        "--discount 0.98 --target-interval 576 --update-interval 16 --update-to-data 0.5 --exploration 0.2 "
+        "--final-epsilon 0.07 --hidden 256,256 --anneal-learning-rate False --double False",
     },
     "LunarLander-v3": {
         "a2c": "--discount 0.99 --gae-lambda 0.95 --learning-rate 1e-2 --normalise-observations True",
@@ -284,6 +286,7 @@ AGAIN = {
         "million-ppo-halfcheetah-v5",
         "million-ppo-inverteddoublependulum-v5",
         "million-a2c-hopper-v5",
+        "classic-dqn-mountaincar-v0",
         "classic-a2c-frozenlake-v1",
         "classic-ppo-frozenlake-v1",
     )
