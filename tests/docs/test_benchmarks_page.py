@@ -81,7 +81,9 @@ def test_a_row_keeps_every_evaluation_of_every_seed(name: str, tmp_path: Path, m
     ]
     about = pl.read_parquet_metadata(row.table)
     assert about["command"] == row.command
-    assert 0 < float(about["seconds"]) < 2 * run.timing["elapsed"].max(), "half of the iterations take the median each"
+    assert 0 < float(about["seconds"]) < 2 * max(run.timing["elapsed"].to_list()), (
+        "half of the iterations take the median each"
+    )
     assert all(training.hyperparameters == row.settings for training in kept)
     assert all(training.hyperparameters != replace(row, options="--discount 0.5").settings for training in kept)
 
