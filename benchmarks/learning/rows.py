@@ -236,7 +236,8 @@ OPTIONS = {
         "--final-epsilon 0.07 --hidden 256,256 --anneal-learning-rate False --double False",
     },
     "LunarLander-v3": {
-        "a2c": "--discount 0.99 --gae-lambda 0.95 --learning-rate 1e-2 --normalise-observations True",
+        "a2c": "--horizon 16 --discount 0.995 --gae-lambda 0.95 --learning-rate 8.3e-4 --entropy-coefficient 1e-5 "
+        "--clip-together True --scale-rewards False",
         "ppo": "--envs 16 --discount 0.999 --gae-lambda 0.98",
     },
 }
@@ -287,6 +288,7 @@ AGAIN = {
         "million-ppo-inverteddoublependulum-v5",
         "million-a2c-hopper-v5",
         "classic-dqn-mountaincar-v0",
+        "classic-a2c-lunarlander-v3",
         "classic-a2c-frozenlake-v1",
         "classic-ppo-frozenlake-v1",
     )
