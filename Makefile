@@ -15,8 +15,8 @@ demo: $(READY)        ## train ten PPO agents on CartPole-v1 and look at them
 	echo "  relook train ppo --env Pendulum-v1 --steps 300000" && \
 	echo "  relook train ppo --help"
 
-test: $(READY)        ## all tests, on two cores
-	$(BIN)/python -m pytest -q -n 2
+test: $(READY)        ## all tests, on two cores, with a thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 check: lint types test docs  ## what must hold before a change lands
 
