@@ -170,13 +170,14 @@ def test_numbers_are_compared_with_their_scale() -> None:
     patient = Patient("ppo", Setting({}, continuous=False))
     patient.compare(check, "x", torch.tensor([1000.0, 0.01]), torch.tensor([1000.1, 0.0]), "here")
     patient.compare(check, "x", [1.0], [1.0], "here", 0)
+    patient.compare(check, "x", [1.0, -float("inf")], [1.0, -float("inf")], "here")
     assert not patient.findings
     patient.compare(check, "x", torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 2.0]), "here")
     [finding] = patient.findings
     assert finding.evidence == "x: expected 2 at [1]; found nan"
     patient.compare(check, "y", torch.zeros(2), torch.zeros(2, 1), "here")
     assert patient.findings == [finding], "only the first of each check is kept"
-    assert patient.looks[check.name] == 4
+    assert patient.looks[check.name] == 5
 
 
 def test_the_cause_of_two_losses_that_are_off_is_in_neither() -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from relook.buffers import Minibatch, Rollout
+from relook.doctor.examine.inside import plain
 from relook.doctor.examine.inside.patient import Patient
 from relook.doctor.findings import Check
 
@@ -93,16 +93,9 @@ def attach(patient: Patient) -> None:
 
     def ended(call: Callable[..., Tensor], rollout: Rollout) -> Tensor:
         found = call(rollout)
-        end = rollout.terminated | rollout.truncated
-        for a, t, n in np.ndindex(*end.shape):
-            following = end[a, t:, n].nonzero()
-            expected = bool(len(following)) and t + int(following[0]) >= rollout.past
-            patient.ask(
-                CHECK,
-                bool(found[a, t, n]) == expected,
-                "expected the steps of episodes that ended in this iteration, each once; found others",
-                WHERE,
-            )
+        expected = plain.of_ended_episodes(rollout.terminated | rollout.truncated, rollout.past)
+        said = "expected the steps of episodes that ended in this iteration, each once; found others"
+        patient.ask(CHECK, torch.equal(found, expected), said, WHERE)
         return found
 
     if patient.has("Rollout"):

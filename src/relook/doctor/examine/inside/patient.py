@@ -203,10 +203,10 @@ class Patient:
             return
         self.looks[check.name] += 1
         with np.errstate(invalid="ignore"):  # ∞ - ∞
-            error = np.abs(x - y)
-            if error.max() <= tolerance * max(float(np.abs(y).max()), floor):
-                return
-        at = np.unravel_index(int(np.nan_to_num(error, nan=np.inf).argmax()), x.shape)
+            error = np.nan_to_num(np.abs(x - y), nan=np.inf)
+        if error.max() <= tolerance * max(float(np.abs(y).max()), floor):
+            return
+        at = np.unravel_index(int(error.argmax()), x.shape)
         one, other = float(x[at]), float(y[at])
         place = f" at {[int(i) for i in at]}" if at else ""
         evidence = f"{what}: expected {other:.6g}{place}; found {one:.6g}"

@@ -91,3 +91,12 @@ def gae(
                     break
             advantage[t, n] = total
     return advantage
+
+
+def of_ended_episodes(end: Tensor, past: int) -> Tensor:
+    """Which steps [A, T, N] are of an episode that ends within them and not before step `past`."""
+    steps, chosen = end.shape[1], torch.zeros_like(end)
+    for t in range(steps):
+        ends = t + (end[:, t:].cumsum(1) == 0).sum(1)
+        chosen[:, t] = (past <= ends) & (ends < steps)
+    return chosen

@@ -166,13 +166,7 @@ def _reinforce(patient: Patient) -> None:
 
     def update(call: Callable[..., Any], ac: Any, optimiser: Any, rollout: Any, *rest: Any) -> Any:
         observation, action = rollout.observation.flatten(1, 2), rollout.action.flatten(1, 2)
-        # The samples of episodes that ended in this iteration, by a look ahead from each step to its end.
-        end = rollout.terminated | rollout.truncated
-        steps = end.shape[1]
-        learned = torch.zeros_like(end)
-        for t in range(steps):
-            ends = t + (end[:, t:].cumsum(1) == 0).sum(1)
-            learned[:, t] = (rollout.past <= ends) & (ends < steps)
+        learned = plain.of_ended_episodes(rollout.terminated | rollout.truncated, rollout.past)
         with plain.differentiable():
             own = [_policy(patient, a, observation, action) for a in range(len(patient.agents))]
         values = []
