@@ -1,5 +1,6 @@
 """A fault in one agent stops this agent, and leaves the others bit for bit as they would have been."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,30 @@ from support import HOMES, TINY
 
 TEN = tuple(range(10))
 BAD = 3
+OF_EACH_KIND = {3: "exception", 5: "reward", 6: "observation"}
+STATUS = {"exception": "crashed", "reward": "diverged", "observation": "diverged"}
 SIZES: dict[str, list[Any]] = {"envs": [2], "horizon": [32], "minibatch": [32], "hidden": [(8,)], "epochs": [2]}
 STEP = 5
 
 
 class Faulty(gym.Wrapper[Any, Any, Any, Any]):
-    """Goes wrong, if `kind` says so, at step 5 of one agent's third episode in its second environment."""
+    """Goes wrong at step 5 of a bad agent's third episode in its second environment: one agent is bad, in the way that
+    `kind` says; or three are, each in its own way; or none is.
+    """
 
     def __init__(self, kind: str, name: str = "CartPole-v1") -> None:
         super().__init__(gym.make(name, max_episode_steps=20 if name == "Pendulum-v1" else None))
-        self.kind, self.seed, self.t = kind, reset_seed(BAD, "train", 1, 2), 0
+        bad = OF_EACH_KIND if kind == "each" else {BAD: kind}
+        self.kinds, self.t = {reset_seed(agent, "train", 1, 2): kind for agent, kind in bad.items()}, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self.bad, self.t = seed == self.seed, 0
+        self.kind, self.t = self.kinds.get(seed, "none") if seed is not None else "none", 0
         return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = super().step(action)
         self.t += 1
-        if self.bad and self.t == STEP:
+        if self.t == STEP:
             match self.kind:
                 case "exception":
                     raise RuntimeError("the pole broke")
@@ -61,7 +67,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return trained(tmp_path_factory.mktemp("healthy") / "run", "none")
 
 
-def others(run: Run) -> list[tuple[Any, ...]]:
+def others(run: Run, bad: Collection[int] = (BAD,)) -> list[tuple[Any, ...]]:
     """What the good agents became, with every evaluation."""
     evaluations = [row for unit in run.units for row in read_lines(run.unit_directory(unit) / "evaluations.jsonl")]
     return [
@@ -73,21 +79,22 @@ def others(run: Run) -> list[tuple[Any, ...]]:
             [r for r in evaluations if r["agent"] == a["agent"]],
         )
         for a in run.agent_summaries
-        if a["agent"] != BAD
+        if a["agent"] not in bad
     ]
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "reason"),
+    ("kind", "reason"),
     [
-        ("exception", "crashed", "its environment raised RuntimeError: the pole broke"),
-        ("reward", "diverged", "its environment's reward is NaN"),
-        ("observation", "diverged", "its environment's observation holds an infinity"),
+        ("exception", "its environment raised RuntimeError: the pole broke"),
+        ("reward", "its environment's reward is NaN"),
+        ("observation", "its environment's observation holds an infinity"),
     ],
 )
 def test_a_fault_in_an_environment_leaves_the_other_nine_agents_as_they_were(
-    tmp_path: Path, healthy: Run, capsys: pytest.CaptureFixture[str], kind: str, status: str, reason: str
+    tmp_path: Path, healthy: Run, capsys: pytest.CaptureFixture[str], kind: str, reason: str
 ) -> None:
+    status = STATUS[kind]
     run = trained(tmp_path / "run", kind)
     assert others(run) == others(healthy)
     assert len(others(run)) == 9
@@ -122,13 +129,13 @@ def test_a_fault_in_an_environment_leaves_the_other_nine_agents_as_they_were(
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if name != "ppo"])
-def test_a_fault_leaves_the_other_nine_agents_of_any_algorithm_as_they_were(tmp_path: Path, name: str) -> None:
+def test_faults_leave_the_other_seven_agents_of_any_algorithm_as_they_were(tmp_path: Path, name: str) -> None:
     whole = trained(tmp_path / "whole", "none", name)
-    for kind, status in (("exception", "crashed"), ("reward", "diverged"), ("observation", "diverged")):
-        run = trained(tmp_path / kind, kind, name)
-        assert others(run) == others(whole)
-        assert run.agent_summaries[BAD]["status"] == status
-        assert run.agent_summaries[BAD]["steps"] < 8 * 64
+    run = trained(tmp_path / "run", "each", name)
+    assert others(run, OF_EACH_KIND) == others(whole, OF_EACH_KIND)
+    for agent, kind in OF_EACH_KIND.items():
+        assert run.agent_summaries[agent]["status"] == STATUS[kind]
+        assert run.agent_summaries[agent]["steps"] < 8 * 64
 
 
 @pytest.mark.parametrize("name", TINY)
