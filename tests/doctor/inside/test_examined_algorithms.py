@@ -1,9 +1,5 @@
 """The examination of our own algorithms: nothing is found in what is healthy, and every check can find something."""
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import fields
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -11,7 +7,7 @@ import pytest
 import torch
 
 from relook.algorithms import ALGORITHMS, algorithm
-from relook.doctor.examine.inside.examination import CHECKS, ORDER, located
+from relook.doctor.examine.inside.examination import CHECKS, ORDER, examine, located
 from relook.doctor.examine.inside.patient import RUNS, Patient
 from relook.doctor.examine.inside.settings import SETTINGS, Setting
 from relook.doctor.examine.inside.ward import HIGH, LONGEST, LOW, Ledger, ward
@@ -76,23 +72,13 @@ ELSEWHERE: dict[str, set[str]] = {
 """The checks of parts that an algorithm has not."""
 
 
-EXAMINE = """
-import json, sys
-from relook.doctor.examine.inside.examination import examine
-found = examine(sys.argv[1])
-said = [(finding.check.name, finding.evidence) for finding in found.findings]
-print(json.dumps({"findings": said, "looks": {check: count for check, count in found.looks.items() if count}}))
-"""
-"""In a process of its own, where shapes are not checked at every call: that takes three times as long."""
-
-
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_nothing_is_found_in_a_healthy_algorithm_and_every_check_of_its_parts_looks(name: str) -> None:
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", EXAMINE, name], capture_output=True, text=True, check=True, env=alone)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert not found["findings"]
-    assert set(found["looks"]) == {check.name for check in ORDER} - {RUNS.name} - ELSEWHERE[name]
+    found = examine(name)
+    assert not found.findings
+    looked = {check for check, looks in found.looks.items() if looks}
+    assert looked == {check.name for check in ORDER} - {RUNS.name} - ELSEWHERE[name]
 
 
 def test_every_check_names_a_bug() -> None:
