@@ -206,14 +206,6 @@ CLASSIC = {
     "FrozenLake-v1": {"a2c": 200_000, "ppo": 200_000, "dqn": 100_000},
     "Pendulum-v1": dict.fromkeys(("reinforce", "vpg", "a2c", "trpo", "ppo"), 300_000)
     | dict.fromkeys(("ddpg", "td3", "sac"), 20_000),
-    "InvertedPendulum-v5": {
-        "reinforce": 200_000,
-        "vpg": 200_000,
-        "a2c": 200_000,
-        "trpo": 200_000,
-        "ppo": 100_000,
-        "sac": 30_000,
-    },
 }
 NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(REPLAY["sac"], 300_000)
 """The common set: task → steps. On the long ones, the off-policy algorithms' rows are those of `replay`."""
