@@ -47,11 +47,11 @@ out for" is a mean that was written down before the work began.
 """
 CHANGED = """## Settings that were changed after a first result
 
-These rows disappointed on seeds 0 to 9. Other settings were then chosen on seeds of 10,000 and up
+These rows disappointed on the seeds of the tables, 0 and up. Other settings were then chosen on seeds of 10,000 and up
 ([LOG.md](../LOG.md)), but that there was something to choose was seen on the seeds of the tables; so the new ones train
-on ten further seeds, 10 to 19, as well.
+on as many further seeds, 10 and up, as well.
 
-| row | earlier setting | mean return [95 %] | new setting | mean return, seeds 0 … 9 | seeds 10 … 19 | all twenty |
+| row | earlier setting | mean return [95 %] | new setting | mean return, seeds of the table | further seeds | all |
 |---|---|---|---|---|---|---|"""
 SEARCHED = """## How the settings for MuJoCo were found
 

@@ -211,8 +211,13 @@ NINE = {"Pendulum-v1": 50_000, "InvertedPendulum-v5": 50_000} | dict.fromkeys(RE
 """The common set: task → steps. On the long ones, the off-policy algorithms' rows are those of `replay`."""
 ENDS = "benchmarks.learning.discretised:Ends/"
 MUJOCO = "--preset mujoco"
+BATCHES = "--batch 100 --capacity 300000"
 OPTIONS = {
-    "HalfCheetah-v5": {"ppo": f"{MUJOCO} --learning-rate 4.4e-4 --entropy-coefficient 0.014"},  # its search's, rounded
+    "HalfCheetah-v5": {
+        "ppo": f"{MUJOCO} --learning-rate 4.4e-4 --entropy-coefficient 0.014",  # its search's, rounded
+        "td3": f"{BATCHES} --learning-starts 1000",
+        "ddpg": f"{BATCHES} --learning-starts 1000",
+    },
     "InvertedDoublePendulum-v5": {"ppo": "--initial-log-std -1"},
     "Hopper-v5": {"a2c": f"{MUJOCO} --gae-lambda 0.98 --entropy-coefficient 0.01"},
     "Swimmer-v5": {"ppo": f"{MUJOCO} --discount 0.9999 --gae-lambda 0.98"},
@@ -236,7 +241,6 @@ OPTIONS = {
 """Where the settings of a study do not do (LOG.md): task → algorithm → what is asked for. The common set has none."""
 EVALUATED = {"FrozenLake-v1": "--evaluate-episodes 100"}
 """Where ten episodes say too little: one is worth 0 or 1."""
-BATCHES = "--batch 100 --capacity 300000"
 
 
 def _options(algorithm: str, environment: str, usual: str = "") -> str:
@@ -250,7 +254,7 @@ ROWS = (
         for environment, bar in bars.items()
     ),
     *(
-        Row("replay", algorithm, environment, 300_000, bar, seeds=5, options=BATCHES)
+        Row("replay", algorithm, environment, 300_000, bar, seeds=5, options=_options(algorithm, environment, BATCHES))
         for algorithm, bars in REPLAY.items()
         for environment, bar in bars.items()
     ),
@@ -279,11 +283,13 @@ AGAIN = {
         "million-ppo-halfcheetah-v5",
         "million-ppo-inverteddoublependulum-v5",
         "million-a2c-hopper-v5",
+        "replay-td3-hopper-v5",
+        "replay-td3-walker2d-v5",
         "classic-dqn-mountaincar-v0",
         "classic-a2c-lunarlander-v3",
         "classic-a2c-frozenlake-v1",
         "classic-ppo-frozenlake-v1",
     )
 }
-"""Rows whose settings changed after a first result → the same on ten seeds that took no part in that."""
+"""Rows whose settings changed after a first result → the same on as many seeds that took no part in that."""
 BY_NAME = {row.name: row for row in (*ROWS, *AGAIN.values())} | {search.name: search for search in SEARCHES}

@@ -322,7 +322,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "ddpg": {
         "spinning-up": Preset(
             "Spinning Up, the defaults of `ddpg_pytorch`",
-            SPINNING_UP,
+            {**SPINNING_UP, "learning_starts": 1_000},
             {"rescale_actions": False},
             SPINNING_UP_DIFFERS,
         ),
@@ -345,7 +345,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "td3": {
         "spinning-up": Preset(
             "Spinning Up, the defaults of `td3_pytorch`",
-            SPINNING_UP,
+            {**SPINNING_UP, "learning_starts": 1_000},
             {"rescale_actions": False},
             SPINNING_UP_DIFFERS,
         ),

@@ -15,8 +15,8 @@ Data flow, with A agents, N environments, B samples in a batch, D observed numbe
               every d-th: Q₁(s, μ(s))      →  its slope by the action [A, B, K]  →  ∂θ of the policy  →  Adam
               every d-th: all targets follow
 
-Departures from the paper: actions are uniform at first, as in the authors' code. A time limit is not an end: targets
-bootstrap through truncation.
+Departures from the paper: actions are uniform at first, and updates begin when that ends, as in the authors' code. A
+time limit is not an end: targets bootstrap through truncation.
 """
 
 from collections.abc import Callable
@@ -87,7 +87,12 @@ class Config:
     random_steps: int = structural(
         10_000, "environment steps with actions from all over their range", low=0, at_start=True
     )
-    learning_starts: int = structural(1000, "environment steps before the first update", low=1, at_start=True)
+    learning_starts: int = structural(
+        10_000,
+        "environment steps before the first update; of few random ones a policy learns to stay at its bounds",
+        low=1,
+        at_start=True,
+    )
     capacity: int = structural(1_000_000, "transitions that the replay keeps for each agent", low=1, at_start=True)
     batch: int = structural(256, "samples B per update; usually 100 to 256", low=1)
     n_step: int = structural(1, "rewards that a target adds up before it bootstraps; 1 to 5", low=1, at_start=True)
