@@ -33,7 +33,7 @@ SAME = (
     *(f"{name}.bin" for name in ("actions", "training-values", "evaluation-values")),
 )
 SMALL = "--seeds 4 --workers 2 --checkpoint-every 500 --evaluate-episodes 2"
-REPLAY = "--iteration 250 --capacity 3000 --hidden 64,64 --batch 64"
+REPLAY = "--iteration 250 --learning-starts 1000 --capacity 3000 --hidden 64,64 --batch 64"
 TRAININGS = (
     ("ppo", "CartPole-v1", "--steps 40960"),
     ("ppo", "Pendulum-v1", "--steps 30720 --normalise-observations True"),

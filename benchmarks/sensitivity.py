@@ -59,7 +59,9 @@ class Piece:
 
 RATES, KLS = "--learning-rate 1e-4 1e-3 1e-2 1e-1", "--target-kl 1e-3 1e-2 1e-1 1"
 DISCRETE = "--discount 0.9 0.98 1 --seeds 6 --checkpoint-every 0"
-SMALL = "--hidden 64,64 --batch 64 --random-steps 1000 --seeds 6 --steps 6000 --checkpoint-every 0"
+SMALL = (
+    "--hidden 64,64 --batch 64 --random-steps 1000 --learning-starts 1000 --seeds 6 --steps 6000 --checkpoint-every 0"
+)
 
 PIECES = (
     *(

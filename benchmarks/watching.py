@@ -54,7 +54,8 @@ class Counting(Live):
 def cost(algorithm: str, environment: str, steps: int, out: Path) -> tuple[int, float, float]:
     """Looks, and shares of the time without and with the last one."""
     spec = EnvironmentSpec(environment, max_episode_steps=500 if algorithm == "reinforce" else None)
-    run = prepare(Request(algorithm, spec, range(SEEDS), steps, out=out), workers=2)
+    early = {"learning_starts": [1000]} if algorithm in ("ddpg", "td3") else {}
+    run = prepare(Request(algorithm, spec, range(SEEDS), steps, early, out=out), workers=2)
     doctor, began = Counting(run), time.monotonic()
     with (
         redirect_stdout(io.StringIO()),

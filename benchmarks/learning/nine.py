@@ -89,9 +89,8 @@ environment steps for each: {steps}.
 Five seeds on each task, none left out, and one setting of each algorithm for all tasks: `--preset mujoco` of PPO, TRPO,
 A2C and VPG, the defaults of the others, with batches of 100 transitions for DDPG, TD3 and SAC (on HalfCheetah-v5 DDPG
 and TD3 begin to learn at step 1,000, elsewhere at 10,000). DQN, which chooses, chooses among the ends and the middle of
-each component of an action. A score is the return of the last evaluation, on a
-scale from 0 for random actions to 1 for good behaviour, so that all tasks count alike. Every row's command and raw
-results: [benchmarks.md](benchmarks.md).
+each component of an action. A score is the return of the last evaluation, on a scale from 0 for random actions to 1 for
+good behaviour, so that all tasks count alike. Every row's command and raw results: [benchmarks.md](benchmarks.md).
 """
 
 

@@ -215,8 +215,7 @@ BATCHES = "--batch 100 --capacity 300000"
 OPTIONS = {
     "HalfCheetah-v5": {
         "ppo": f"{MUJOCO} --learning-rate 4.4e-4 --entropy-coefficient 0.014",  # its search's, rounded
-        "td3": f"{BATCHES} --learning-starts 1000",
-        "ddpg": f"{BATCHES} --learning-starts 1000",
+        **dict.fromkeys(("td3", "ddpg"), f"{BATCHES} --learning-starts 1000"),  # the default when they were trained
     },
     "InvertedDoublePendulum-v5": {"ppo": "--initial-log-std -1"},
     "Hopper-v5": {"a2c": f"{MUJOCO} --gae-lambda 0.98 --entropy-coefficient 0.01"},
@@ -238,7 +237,8 @@ OPTIONS = {
         "ppo": "--envs 16 --discount 0.999 --gae-lambda 0.98",
     },
 }
-"""Where the settings of a study do not do (LOG.md): task → algorithm → what is asked for. The common set has none."""
+"""Where the settings of a study do not do (LOG.md): task → algorithm → what is asked for. The common set has
+none, but for what it takes from `replay`."""
 EVALUATED = {"FrozenLake-v1": "--evaluate-episodes 100"}
 """Where ten episodes say too little: one is worth 0 or 1."""
 

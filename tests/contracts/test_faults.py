@@ -133,6 +133,7 @@ def test_faults_leave_the_other_seven_agents_of_any_algorithm_as_they_were(tmp_p
     whole = trained(tmp_path / "whole", "none", name)
     run = trained(tmp_path / "run", "each", name)
     assert others(run, OF_EACH_KIND) == others(whole, OF_EACH_KIND)
+    assert len(others(run, OF_EACH_KIND)) == 7
     for agent, kind in OF_EACH_KIND.items():
         assert run.agent_summaries[agent]["status"] == STATUS[kind]
         assert run.agent_summaries[agent]["steps"] < 8 * 64

@@ -21,6 +21,7 @@ from support import population, tiny, train, work
 STEPS = 20 * 128
 """Environment steps that are enough for a probe, if nothing else is said; three quarters of them are, too."""
 LONGER = 30 * 128
+"""For a probe that wants more, several times over."""
 QUICK: dict[str, Any] = {
     "reinforce": tiny("reinforce", envs=8, learning_rate=2e-2, value_learning_rate=2e-2, value_epochs=20),
     "vpg": tiny("vpg", envs=8, learning_rate=2e-2, value_learning_rate=2e-2, value_epochs=6),

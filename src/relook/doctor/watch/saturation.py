@@ -25,8 +25,8 @@ CHECK = Check(
     remedy="Lower the policy's learning rate, normalise observations, or begin to learn later; see whether the best "
     "action lies inside.",
     lesson="At a bound, tanh has no slope and a cut action no information: what got there by accident stays there. One "
-    "seed of ten of A2C on Pendulum spins for ever this way, and one of five of TD3 fell over in Walker2d to the end "
-    "of its training; its first update comes when random actions end since then. Bang-bang control is optimal in many "
+    "seed of ten of A2C on Pendulum spins for ever this way, and one of five of TD3 did nothing but fall over in "
+    "Walker2d while updates began long before random actions ended. Bang-bang control is optimal in many "
     "tasks, though, so that a saturated policy counts only while its returns have not risen.",
 )
 
