@@ -43,10 +43,12 @@ def nobody_waits_for_the_disk() -> Iterator[None]:
 def shapes_are_checked_where_it_is_cheap(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Shapes are checked at every call where a room's own tests look at it. Others do without: it would take most of
-    the time of a test that trains.
+    """Shapes are checked at every call where a room's own tests look at it. Others do without, and so do those that
+    train a run, unless they are marked with `shapes`: it would take most of their time.
     """
-    unchecked = request.path.relative_to(Path(__file__).parent).parts[0] not in CHECKED
+    room = request.path.relative_to(Path(__file__).parent).parts[0]
+    trains = "tmp_path" in request.fixturenames and request.node.get_closest_marker("shapes") is None
+    unchecked = room not in CHECKED or trains
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     if unchecked:
         monkeypatch.setattr(jaxtyping, "jaxtyped", decorates_no_inner_functions)

@@ -104,6 +104,22 @@ def test_a_wrong_request_leaves_no_directory(tmp_path: Path, wrong: dict[str, An
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("steps", "starts", "found"), [(9_000, 10_000, 9_000), (10_999, 10_001, 10_000)])
+def test_a_training_that_would_end_before_it_learns_is_refused(
+    tmp_path: Path, steps: int, starts: int, found: int
+) -> None:
+    """Whole iterations count, and the interval that ends where learning starts ends with an update."""
+
+    def td3(steps: int) -> Request:
+        values = {"learning_starts": [starts]}
+        return Request("td3", EnvironmentSpec("Pendulum-v1"), [0], steps, values, out=tmp_path / "run")
+
+    with pytest.raises(WrongRequest, match=f"at least {starts} steps, learning_starts, .*found {found} in whole"):
+        prepare(td3(steps))
+    assert list(tmp_path.iterdir()) == []
+    prepare(td3(steps + 1_000))
+
+
 def test_an_empty_directory_may_be_given(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     assert plan(tmp_path).path == tmp_path / "run"

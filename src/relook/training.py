@@ -16,7 +16,7 @@ import gymnasium as gym
 import psutil
 
 from relook.algorithms import Algorithm, algorithm
-from relook.buffers import replay_bytes
+from relook.buffers import ReplayConfig, replay_bytes
 from relook.envs import ActionSpace, EnvironmentSpec, ObservationSpace, Spaces, time_limit
 from relook.errors import Interrupted, RelookError, WrongRequest
 from relook.importing import name_of
@@ -93,7 +93,7 @@ def prepare(request: Request, workers: int | None = None, *, here: bool = True) 
     if workers < 1:
         raise WrongRequest(f"expected at least one worker; found {workers}")
     for setting in settings:
-        whole_iterations(request.steps, known.config(**setting).steps_each)
+        check_length(request.steps, known.config(**setting))
     env = request.environment.make()
     observation, action = ObservationSpace(env.observation_space), ActionSpace(env.action_space)
     limit = time_limit(env)
@@ -360,6 +360,16 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
         values[f.name] = value
     check(config, values)
     return values
+
+
+def check_length(steps: int, config: Any) -> None:
+    """Raise `WrongRequest` for a training too short for one iteration, or for one update from a replay."""
+    whole = whole_iterations(steps, config.steps_each) * config.steps_each
+    if isinstance(config, ReplayConfig) and whole < config.learning_starts:
+        raise WrongRequest(
+            f"expected at least {config.learning_starts} steps, learning_starts, because nothing is learned before; "
+            f"found {whole} in whole iterations; ask for more steps or a smaller learning_starts"
+        )
 
 
 def planned_steps(run: Run, asked: int | None = None) -> list[int]:

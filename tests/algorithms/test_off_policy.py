@@ -640,6 +640,7 @@ def test_random_actions_of_dqn_come_as_often_as_epsilon_says() -> None:
     torch.testing.assert_close(share, torch.full((2, 2), 0.5), atol=0.02, rtol=0)  # of two actions
 
 
+@pytest.mark.shapes
 @pytest.mark.parametrize("name", NAMES)
 def test_all_metrics_are_logged_and_none_that_matters_is_null(tmp_path: Path, name: str) -> None:
     config = tiny(name)

@@ -45,6 +45,7 @@ def updated(
     return dict(told)
 
 
+@pytest.mark.shapes
 @pytest.mark.parametrize("name", NAMES)
 def test_every_declared_metric_is_logged_and_no_other(tmp_path: Path, name: str) -> None:
     config = tiny(name)
@@ -130,6 +131,7 @@ def test_a_rehearsal_shows_what_crosses_the_agent_axis(
     )
 
 
+@pytest.mark.shapes
 @pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_learned_from_is_what_happened(

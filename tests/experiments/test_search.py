@@ -45,6 +45,16 @@ def test_a_search_that_cannot_be_carried_out_is_refused(changed: dict[str, Any],
         search(**changed).check()
 
 
+def test_a_setting_that_would_not_learn_in_so_few_steps_does_not_fit() -> None:
+    space = space_of("sac", {"learning_starts": "1000,5000", "discount": "0.9,0.99"})
+    asked = Search("sac", EnvironmentSpec("Pendulum-v1"), space, 4_000, trials=4)
+    asked.check()
+    assert asked.fits({"learning_starts": 1_000})
+    assert not asked.fits({"learning_starts": 5_000})
+    with pytest.raises(WrongRequest, match="at least 5000 steps, learning_starts"):
+        replace(asked, start={"learning_starts": 5_000}).check()
+
+
 def test_a_record_says_what_was_asked_for(tmp_path: Path) -> None:
     asked = search(start={"target_kl": float("inf"), "hidden": (8,)}, failed_score=-3.0, prune=False)
     claim(tmp_path / "s", asked.record())

@@ -26,9 +26,8 @@ from relook.experiments.spaces import Choice, Range, beyond, settings, space_of
 from relook.population.hyperparameters import check
 from relook.runs.reading import GRID
 from relook.runs.tidy import TUNING_SEEDS
-from relook.runs.unit import whole_iterations
 from relook.statistics.tuning import KIND, record_of
-from relook.training import Arm, Request
+from relook.training import Arm, Request, check_length
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Search:
         for values in (self.starting, self.default):
             check(config, values)
             config(**values).check()
-            whole_iterations(self.steps, config(**values).steps_each)
+            check_length(self.steps, config(**values))
 
     @property
     def default(self) -> dict[str, Any]:
@@ -118,7 +117,7 @@ class Search:
         config = algorithm(self.algorithm).config(**{**self.starting, **values})
         try:
             config.check()
-            whole_iterations(self.steps, config.steps_each)
+            check_length(self.steps, config)
         except WrongRequest:
             return False
         return True
