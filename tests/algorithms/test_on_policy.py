@@ -131,7 +131,6 @@ def test_a_rehearsal_shows_what_crosses_the_agent_axis(
     )
 
 
-@pytest.mark.shapes
 @pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_learned_from_is_what_happened(
