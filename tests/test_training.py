@@ -104,9 +104,9 @@ def test_a_wrong_request_leaves_no_directory(tmp_path: Path, wrong: dict[str, An
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("steps", "starts", "found"), [(9_000, 10_000, 9_000), (10_999, 10_001, 10_000)])
+@pytest.mark.parametrize(("steps", "starts", "needed"), [(9_999, 10_000, 10_000), (10_999, 10_001, 11_000)])
 def test_a_training_that_would_end_before_it_learns_is_refused(
-    tmp_path: Path, steps: int, starts: int, found: int
+    tmp_path: Path, steps: int, starts: int, needed: int
 ) -> None:
     """Whole iterations count, and the interval that ends where learning starts ends with an update."""
 
@@ -114,10 +114,10 @@ def test_a_training_that_would_end_before_it_learns_is_refused(
         values = {"learning_starts": [starts]}
         return Request("td3", EnvironmentSpec("Pendulum-v1"), [0], steps, values, out=tmp_path / "run")
 
-    with pytest.raises(WrongRequest, match=f"at least {starts} steps, learning_starts, .*found {found} in whole"):
+    with pytest.raises(WrongRequest, match=rf"at least {needed} steps, .* learning_starts, {starts}, .*found {steps}"):
         prepare(td3(steps))
     assert list(tmp_path.iterdir()) == []
-    prepare(td3(steps + 1_000))
+    prepare(td3(needed))
 
 
 def test_an_empty_directory_may_be_given(tmp_path: Path) -> None:

@@ -74,11 +74,10 @@ def in_short(comparison: Comparison) -> Table:
 def everyone(comparison: Comparison) -> Table:
     """The probability of improvement of each over each."""
     arms = {method: Scores([*tasks.values()]) for method, tasks in comparison.scores.items()}
-
-    def chance(a: Scores, b: Scores) -> str:
-        return "" if a is b else f"{probability_of_improvement(a, b, resamples=2).value:.0%}"  # of no interval
-
-    cells = [[first, *(chance(a, b) for b in arms.values())] for first, a in arms.items()]
+    cells = [
+        [first, *("" if a is b else f"{probability_of_improvement(a, b).value:.0%}" for b in arms.values())]
+        for first, a in arms.items()
+    ]
     note = "how often a seed of the row's algorithm scores above one of the column's, all tasks weighing the same"
     return Table("Everyone against everyone", ["", *arms], cells, note)
 

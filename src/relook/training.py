@@ -364,12 +364,14 @@ def _typed(config: type[Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_length(steps: int, config: Any) -> None:
     """Raise `WrongRequest` for a training too short for one iteration, or for one update from a replay."""
-    whole = whole_iterations(steps, config.steps_each) * config.steps_each
-    if isinstance(config, ReplayConfig) and whole < config.learning_starts:
-        raise WrongRequest(
-            f"expected at least {config.learning_starts} steps, learning_starts, because nothing is learned before; "
-            f"found {whole} in whole iterations; ask for more steps or a smaller learning_starts"
-        )
+    whole_iterations(steps, config.steps_each)
+    if isinstance(config, ReplayConfig):
+        needed = -(-config.learning_starts // config.iteration) * config.iteration
+        if steps < needed:
+            raise WrongRequest(
+                f"expected at least {needed} steps, the iterations up to learning_starts, {config.learning_starts}, "
+                f"before which nothing is learned; found {steps}; ask for more steps or a smaller learning_starts"
+            )
 
 
 def planned_steps(run: Run, asked: int | None = None) -> list[int]:

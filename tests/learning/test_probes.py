@@ -173,7 +173,7 @@ def test_treating_truncation_as_termination_misses_that_value(
         monkeypatch.setattr(module, "gae", merged)
     monkeypatch.setattr(reinforce, "reward_to_go", stopped)
     monkeypatch.setattr(Replay, "sample", ended)
-    ac = trained(tmp_path, "ConstantReward", CONSTANT[name], steps=(2 if name in OFF_POLICY else 3) * STEPS)
+    ac = trained(tmp_path, "ConstantReward", CONSTANT[name], steps=(2 if name in OFF_POLICY else 3) * LONGER)
     assert values(ac, [0.0]).max() < 7.0
 
 

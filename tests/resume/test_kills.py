@@ -100,7 +100,7 @@ def test_a_unit_that_is_killed_again_and_again_becomes_what_it_would_have_been(
     assert last["passed_over"] == []
 
 
-@pytest.mark.parametrize(("name", "environment"), [(name, HOMES[name][-1]) for name in TINY if name != "ppo"])
+@pytest.mark.parametrize(("name", "environment"), [(n, e) for n in TINY if n != "ppo" for e in HOMES[n]])
 def test_a_killed_unit_of_any_algorithm_becomes_what_it_would_have_been(
     tmp_path: Path, name: str, environment: str, moments: Any
 ) -> None:
