@@ -1,6 +1,7 @@
 """What several rooms' tests share: one tiny run made by the command line, and training in this process."""
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -29,6 +30,15 @@ CHECKED = ("formulas", "population", "networks", "buffers", "algorithms")
 
 TINY = "--env CartPole-v1 --seeds 2 --steps 512 --envs 2 --horizon 64 --minibatch 64 --evaluate-episodes 1 --workers 1"
 TINY += " --checkpoint-every 128"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is there once all tests are collected stays: looking for garbage among it takes half a second each time."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
