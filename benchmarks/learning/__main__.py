@@ -1,4 +1,4 @@
-"""Carry out rows of the tables: `python -m benchmarks.learning [ROW …]`; `… list` and `… page`."""
+"""Carry out rows of the tables: `python -m benchmarks.learning [ROW …]`; `… list`, `… page` and `… computing`."""
 
 import json
 import shutil
@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from benchmarks.learning import nine, page
+from benchmarks.learning import computing, nine, page
 from benchmarks.learning.rows import BY_NAME, RESULTS, ROWS, Row, Search
-from benchmarks.timing import learning
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
 
@@ -41,15 +40,8 @@ def keep(row: Row, run: Run) -> None:
         "versions": json.dumps(run.record["versions"]),
         "commit": str(run.record["git"]["commit"]),
         "created": run.record["created"],
-        "seconds": f"{seconds(run):.6g}",
     }
     frame.write_parquet(row.table, metadata=made)
-
-
-def seconds(run: Run) -> float:
-    """Seconds of a core that a seed's learning took: iterations × their median, so that a pause does not count."""
-    units = learning(run.timing).group_by("unit").agg(pl.col("seconds").median() * pl.len())
-    return float(units["seconds"].sum()) / len(run.agents)
 
 
 def show() -> None:
@@ -62,20 +54,25 @@ def show() -> None:
 def main(words: Sequence[str]) -> None:
     parser = ArgumentParser("python -m benchmarks.learning")
     parser.description = "Carry out rows of the tables one after another, and make the pages anew."
-    parser.add_argument("names", nargs="*", metavar="ROW", help="a row or a search, list, or page; all rows without")
+    parser.add_argument(
+        "names", nargs="*", metavar="ROW", help="a row, a search, list, page or computing; all rows without"
+    )
     for option in WHERE:
         parser.add_argument(f"--{option}", help="as `relook grid` has it")
     form = parser.parse_args(words)
     options = [word for name in WHERE if (value := getattr(form, name)) for word in (f"--{name}", value)]
-    names = form.names or [row.name for row in ROWS]
-    if unknown := [name for name in names if name not in (*BY_NAME, "list", "page")]:
-        parser.error(f"expected rows (`python -m benchmarks.learning list`), list or page; found {', '.join(unknown)}")
+    names = form.names or [*(row.name for row in ROWS), "computing"]
+    if unknown := [name for name in names if name not in (*BY_NAME, "list", "page", "computing")]:
+        rows = "rows (`python -m benchmarks.learning list`)"
+        parser.error(f"expected {rows}, list, page or computing; found {', '.join(unknown)}")
     if "list" in names:
         show()
         return
     for name in names:
-        if name != "page":
+        if name in BY_NAME:
             carry_out(BY_NAME[name], options)
+    if "computing" in names:
+        computing.measure(nine.timed())
     page.write()
     if nine.carried_out():
         nine.write()

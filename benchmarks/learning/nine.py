@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-import polars as pl
-
+from benchmarks.learning import computing
 from benchmarks.learning.page import DOCS, IMAGES, trainings
 from benchmarks.learning.rows import NINE, ROWS, Row
 from relook.algorithms import ALGORITHMS
@@ -31,9 +30,14 @@ def rows() -> list[Row]:
     return [found[pair] for pair in product(ALGORITHMS, NINE)]
 
 
+def timed() -> list[Row]:
+    """The rows of the task on which computing is told."""
+    return [row for row in rows() if row.task == TIMED]
+
+
 def carried_out() -> bool:
-    """Whether all rows are there."""
-    return all(row.table.exists() for row in rows())
+    """Whether all rows are there, and what their steps cost."""
+    return computing.TABLE.exists() and all(row.table.exists() for row in rows())
 
 
 def compared() -> Comparison:
@@ -49,25 +53,15 @@ PICTURES = {"intervals": intervals, "profiles": profiles, "improvement": improve
 """What the page shows."""
 
 
-def computing() -> dict[str, float]:
-    """What a step of each algorithm costs, relative to the baseline's."""
-    found = {
-        row.algorithm.upper(): float(pl.read_parquet_metadata(row.table)["seconds"]) / row.steps
-        for row in rows()
-        if row.task == TIMED
-    }
-    return {name: cost / found[BASELINE] for name, cost in found.items()}
-
-
 def in_short(comparison: Comparison) -> Table:
     """One row for each algorithm, the best first."""
-    costs, own = computing(), comparison.aggregates
+    costs, own = computing.relative(BASELINE.lower()), comparison.aggregates
     order = sorted(comparison.methods, key=lambda method: -own[method]["IQM"].value)
     cells = [
-        [method, *(with_interval(own[method][name]) for name in ("IQM", "mean")), f"{costs[method]:.2g}×"]
+        [method, *(with_interval(own[method][name]) for name in ("IQM", "mean")), f"{costs[method.lower()]:.2g}×"]
         for method in order
     ]
-    note = f"computing: time of a core for a step on {TIMED}, five seeds together; {BASELINE} = 1"
+    note = f"computing: time of a core for a step on {TIMED}, five seeds together, {BASELINE}'s = 1"
     return Table("In short", ["algorithm", "IQM [95 %]", "mean [95 %]", "computing"], cells, note)
 
 
