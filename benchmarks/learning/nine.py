@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 
 from benchmarks.learning import computing
-from benchmarks.learning.page import DOCS, IMAGES, finals, trainings
+from benchmarks.learning.page import DOCS, IMAGES, finals, mean_of, trainings
 from benchmarks.learning.rows import NINE, ROWS, Row
 from relook.algorithms import ALGORITHMS
-from relook.statistics.aggregates import Scores
+from relook.statistics.aggregates import Estimate, Scores
 from relook.statistics.comparison import Comparison, Rules, compare
 from relook.statistics.comparison_plots import improvement, intervals, profiles
 from relook.statistics.plots import save
 from relook.statistics.references import reference
-from relook.statistics.reports import Table, heading, markdown, number, tables, with_interval
+from relook.statistics.reports import Table, heading, markdown, tables, with_interval
 from relook.statistics.scores import checked
 from relook.statistics.significance import probability_of_improvement
 
@@ -65,79 +66,108 @@ def in_short(comparison: Comparison) -> Table:
     return Table("In short", ["algorithm", "IQM [95 %]", "mean [95 %]", "computing"], cells, note)
 
 
-def everyone(comparison: Comparison) -> Table:
+Pairs = Mapping[tuple[str, str], Estimate]
+
+
+def pairs(comparison: Comparison) -> Pairs:
     """The probability of improvement of each over each."""
     arms = {method: Scores([*tasks.values()]) for method, tasks in comparison.scores.items()}
-    cells = [
-        [first, *("" if a is b else f"{probability_of_improvement(a, b).value:.0%}" for b in arms.values())]
-        for first, a in arms.items()
-    ]
-    note = "how often a seed of the row's algorithm scores above one of the column's, all tasks weighing the same"
-    return Table("Everyone against everyone", ["", *arms], cells, note)
+    found: dict[tuple[str, str], Estimate] = {}
+    for first, second in combinations(arms, 2):
+        found[first, second] = own = probability_of_improvement(arms[first], arms[second])
+        found[second, first] = Estimate(1 - own.value, 1 - own.high, 1 - own.low)
+    return found
+
+
+def everyone(comparison: Comparison, chances: Pairs) -> Table:
+    """Who is above whom, and where that is open."""
+
+    def cell(first: str, second: str) -> str:
+        if first == second:
+            return ""
+        own = chances[first, second]
+        return f"{own.value:.0%}" if own.low > 0.5 or own.high < 0.5 else f"({own.value:.0%})"
+
+    names = comparison.methods
+    cells = [[first, *(cell(first, second) for second in names)] for first in names]
+    note = (
+        "how often a seed of the row's algorithm scores above one of the column's, all tasks weighing the same; in "
+        "brackets where the 95 % interval holds 50 %, so that it is open who is better"
+    )
+    return Table("Everyone against everyone", ["", *names], cells, note)
 
 
 INTRODUCTION = """# Which algorithm when?
 
 All nine deep algorithms on {tasks} tasks of continuous control, which all of them can take, with the same number of
 environment steps for each: {steps}.
-Five seeds on each task, none left out, and one setting of each algorithm for all tasks: `--preset mujoco` of PPO, TRPO,
-A2C and VPG, the defaults of the others, with batches of 100 transitions for DDPG, TD3 and SAC (on HalfCheetah-v5 DDPG
-and TD3 begin to learn at step 1,000, elsewhere at 10,000). DQN, which chooses, chooses among the ends and the middle of
-each component of an action. A score is the return of the last evaluation, on a scale from 0 for random actions to 1 for
-good behaviour, so that all tasks count alike. Every row's command and raw results: [benchmarks.md](benchmarks.md).
+Five seeds on each task, none left out, and one setting of each algorithm for all tasks, none of them searched for these
+tasks and steps:
+
+- PPO, TRPO, A2C and VPG have `--preset mujoco`, which was searched for on HalfCheetah-v5, at a million steps. With
+  fewer steps other step sizes do better ([LOG.md](../LOG.md)), and 50,000 steps are 24 updates of PPO, TRPO and VPG.
+- SAC, TD3 and DDPG have their defaults, with batches of 100 transitions (on HalfCheetah-v5 DDPG and TD3 begin to learn
+  at step 1,000, an earlier default, and elsewhere at 10,000).
+- REINFORCE has its defaults. It sees observations as they are, where the other four that learn from rollouts normalise
+  them; part of what separates it from VPG is that.
+- DQN has its defaults, and chooses among the ends and the middle of each component of an action.
+
+A score is the return of the last evaluation, on a scale from 0 for random actions to 1 for good behaviour, so that all
+tasks count alike. Every row's command and raw results, and what others report: [benchmarks.md](benchmarks.md).
 """
-
-
 ADVICE = """## Which to use
 
-- **Steps are dear, actions are continuous** (a robot, a slow simulator): **SAC**. It has the highest IQM of the nine,
-  {iqm[SAC]}, before TD3's {iqm[TD3]}; a seed of it scores above one of TD3 in {chance[SAC, TD3]} of all pairs. It
-  learns from every step again and again: one costs {cost[sac]:.0f} times the computing of one of PPO.
-- **Steps are cheap** (a fast simulator, many environments at once): **PPO**. It has {iqm[PPO]}, and goes on from there:
-  {mean[million-ppo-walker2d-v5]} on Walker2d-v5 after a million steps, where SAC has {mean[replay-sac-walker2d-v5]}
-  after 300,000 and {more:.0f} times the computing. **TRPO** ({iqm[TRPO]}; above PPO in {chance[TRPO, PPO]} of pairs)
-  does as well: it bounds how far the policy moves in one step, and takes more code to do so.
-- **A few discrete actions**: **DQN** where steps are dear ({mean[classic-dqn-lunarlander-v3]} on LunarLander-v3 after
-  250,000; PPO has {mean[classic-ppo-lunarlander-v3]} after 500,000), **PPO** where they are cheap
-  ({mean[classic-ppo-mountaincar-v0]} on MountainCar-v0 after a million; DQN {mean[classic-dqn-mountaincar-v0]} after
-  120,000). DQN also does well with a continuous action of one component, of which it has three values to choose from
-  ({mean[nine-dqn-pendulum-v1]} on Pendulum-v1; SAC {mean[nine-sac-pendulum-v1]}), but each further component makes
-  them three times as many: 729 on HalfCheetah-v5, where it has {mean[nine-dqn-halfcheetah-v5]} and SAC
-  {mean[replay-sac-halfcheetah-v5]}.
-- **To understand**: **REINFORCE** ({iqm[REINFORCE]}), **VPG** ({iqm[VPG]}) and **A2C** ({iqm[A2C]}), in this order:
-  each is the one before it with an idea more. PPO comes next, and is the one of them to work with.
-- **DDPG** ({iqm[DDPG]}) is what TD3 and SAC come from. On HalfCheetah-v5 it is above TD3
-  ({mean[replay-ddpg-halfcheetah-v5]}; {mean[replay-td3-halfcheetah-v5]}), on Walker2d-v5 far below
-  ({mean[replay-ddpg-walker2d-v5]}; {mean[replay-td3-walker2d-v5]}): take TD3, or SAC.
+What follows holds for these settings, tasks and steps. Figures without a unit are IQMs, brackets 95 % intervals, and a
+chance is the probability that a seed of the first scores above one of the second on a task drawn from the five.
 
-Five tasks and five seeds say this much: look at how wide the intervals are. They say nothing of images, of rewards that
-come at the end only, or of trainings much longer than these; and settings that are one for all tasks are the best for
-none.
+- **Steps are dear, actions are continuous** (a robot, a slow simulator): **SAC**, with the highest IQM of the nine,
+  {iqm[SAC]}; TD3 comes next with {iqm[TD3]} (chance of SAC: {chance[SAC, TD3]}). They learn from every step again and
+  again: on Hopper-v5 one of SAC's costs {cost[sac]:.0f} times the computing of one of PPO's.
+- **Steps are cheap** (a fast simulator, many environments at once): **PPO**. Here it has {iqm[PPO]}, and it goes on
+  from there. After a million steps, which cost {share:.0%} of what 300,000 of SAC do, it has
+  {mean[million-ppo-walker2d-v5]} on Walker2d-v5 (SAC after 300,000: {mean[replay-sac-walker2d-v5]}),
+  {mean[million-ppo-hopper-v5]} on Hopper-v5 ({mean[replay-sac-hopper-v5]}), but
+  {mean[million-ppo-halfcheetah-v5]} on HalfCheetah-v5 ({mean[replay-sac-halfcheetah-v5]}).
+- **TRPO** or PPO? Open: {iqm[TRPO]}, chance {chance[TRPO, PPO]}. It bounds how far the policy moves in an update, and
+  takes more code to do so.
+- **A few discrete actions**: **DQN** where steps are dear: {mean[classic-dqn-lunarlander-v3]} on LunarLander-v3 after
+  {steps[classic-dqn-lunarlander-v3]}, where PPO has {mean[classic-ppo-lunarlander-v3]} after
+  {steps[classic-ppo-lunarlander-v3]}. Continuous actions may be made a few as well, with three values for each
+  component: on Pendulum-v1 (3 choices) it has {mean[nine-dqn-pendulum-v1]} (SAC {mean[nine-sac-pendulum-v1]}), on
+  Hopper-v5 (27) {mean[nine-dqn-hopper-v5]} ({mean[replay-sac-hopper-v5]}), on HalfCheetah-v5 (729)
+  {mean[nine-dqn-halfcheetah-v5]} ({mean[replay-sac-halfcheetah-v5]}).
+- **To understand**: read REINFORCE ({iqm[REINFORCE]}), VPG ({iqm[VPG]}) and A2C ({iqm[A2C]}) in this order; each adds
+  an idea to the one before. That is no ranking: VPG against A2C is open ({chance[VPG, A2C]}). PPO comes next, and is
+  the one of them to work with.
+- **DDPG** ({iqm[DDPG]}; chance against TD3 {chance[DDPG, TD3]}) is what TD3 and SAC come from, and does not always fall
+  behind: {mean[replay-ddpg-halfcheetah-v5]} on HalfCheetah-v5 (TD3 {mean[replay-td3-halfcheetah-v5]}), but
+  {mean[replay-ddpg-walker2d-v5]} on Walker2d-v5 ({mean[replay-td3-walker2d-v5]}).
+
+Five tasks and five seeds say this much. They say nothing of images, of rewards that come at the end only, or of
+trainings much longer than these; and settings that are one for all tasks are the best for none.
 """
 
 
-def advice(found: Comparison) -> str:
+def advice(found: Comparison, chances: Pairs) -> str:
     """What the figures say, in words."""
-    arms = {method: Scores([*tasks.values()]) for method, tasks in found.scores.items()}
-    cost = computing.relative(BASELINE.lower())
+    cost, rows = computing.relative(BASELINE.lower()), [row for row in ROWS if row.table.exists()]
     return ADVICE.format(
-        iqm={method: number(own["IQM"].value) for method, own in found.aggregates.items()},
-        chance={
-            f"{first}, {second}": f"{probability_of_improvement(arms[first], arms[second]).value:.0%}"
-            for first, second in product(arms, arms)
-        },
+        iqm={method: with_interval(own["IQM"]) for method, own in found.aggregates.items()},
+        chance={", ".join(pair): f"{own.value:.0%} [{own.low:.0%}, {own.high:.0%}]" for pair, own in chances.items()},
         cost=cost,
-        more=cost["sac"] * 300_000 / 1_000_000,
-        mean={row.name: number(float(finals(row).mean())) for row in ROWS if row.table.exists()},
+        share=1_000_000 / (NINE[TIMED] * cost["sac"]),
+        mean={row.name: mean_of(finals(row)).replace("**", "") for row in rows},
+        steps={row.name: f"{row.steps:,}" for row in rows},
     )
 
 
 def page(found: Comparison) -> str:
     """The whole page."""
-    steps = ", ".join(f"{count:,} on {task}" for task, count in NINE.items())
-    report = markdown(heading(found), [in_short(found), everyone(found), *tables(found)], "The figures")
+    steps, chances = ", ".join(f"{count:,} on {task}" for task, count in NINE.items()), pairs(found)
+    introduction = INTRODUCTION.format(tasks=len(NINE), steps=steps)
+    report = markdown(heading(found), [in_short(found), everyone(found, chances), *tables(found)], "The figures")
     shown = [f"![{name}](images/which-{name}.png)\n" for name in PICTURES]
-    return "\n".join([INTRODUCTION.format(tasks=len(NINE), steps=steps), advice(found), *shown, report])
+    return "\n".join([introduction, advice(found, chances), *shown, report])
 
 
 def write() -> None:

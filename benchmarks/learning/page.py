@@ -39,17 +39,20 @@ Returns of the last evaluation of each training, in the environment as it is: 10
 of the settings shown is in; an agent that diverged would count with the last evaluation that it had. Some settings were
 changed after a first result: what that was, and how the new ones do on further seeds, stands below.
 
-Beside each stands what others report, which is seldom the same quantity: the highest evaluation of a training is higher
-than its last one, returns of training are lower than those of the deterministic policy, and environments differ between
-versions (-v1 to -v5). Some were read in the middle of a longer training, where step sizes have not been annealed yet;
-those of our on-policy algorithms are 0 at the last step. The numbers under a table say what each source measures. "Set
-out for" is a mean that was written down before the work began.
+Beside each stands what others report, which is seldom the same quantity. Some of it flatters them: the highest
+evaluation of a training is higher than its last one, and one training that went well is no mean. Some flatters us:
+returns of training are usually lower than those of the deterministic policy, and some were read in the middle of a
+longer training, where step sizes have not been annealed yet; those of our on-policy algorithms are 0 at the last step.
+Environments differ between versions (-v1 to -v5). The numbers under a table say what each source measures. "Set out
+for" is a mean that was written down before the work began. A star marks settings that are not those of the table.
 """
 CHANGED = """## Settings that were changed after a first result
 
 These rows disappointed on the seeds of the tables, 0 and up. Other settings were then chosen on seeds of 10,000 and up
 ([LOG.md](../LOG.md)), but that there was something to choose was seen on the seeds of the tables; so the new ones train
-on as many further seeds, 10 and up, as well.
+on as many further seeds, 10 and up, as well. Where what changed is the default, not for the sake of this row, there are
+none. The defaults themselves came about in the same way: some of them (PPO, REINFORCE and TRPO on CartPole-v1 and
+Pendulum-v1) were changed after trainings on seeds that "Small tasks" has too.
 
 | row | earlier setting | mean return [95 %] | new setting | mean return, seeds of the table | further seeds | all |
 |---|---|---|---|---|---|---|"""
@@ -57,7 +60,8 @@ SEARCHED = """## How the settings for MuJoCo were found
 
 By searches on tuning seeds (10,000 and up), which chose among settings by their last evaluations, each with a
 confirmation on seeds that took no part in it: 0, 1, …, which the tables above begin with, too. The gap between the two
-is how much of the score was luck. Where a search starts, and PPO's entropy bonus, were found by trainings on tuning
+estimates how much of the score was luck; both ends are means of few seeds, and a gap below 0 says no more than that it
+is small beside their noise. Where a search starts, and PPO's entropy bonus, were found by trainings on tuning
 seeds before it; [LOG.md](../LOG.md) has what they gave, their raw results were not kept. What the last search of PPO
 chose is HalfCheetah's own setting; the preset is where it started, which did well on Hopper too.
 """
@@ -92,10 +96,19 @@ def published() -> list[dict[str, Any]]:
 
 def of_others(row: Row) -> Iterator[tuple[int, float, str]]:
     """Numbers of sources, with the mean and the spread that they report of this row."""
+    task = row.task.rpartition("-")[0]
     for place, source in enumerate(published(), 1):
-        value = source.get(row.algorithm, {}).get(row.task.rpartition("-")[0])
-        if value and source["study"] == row.study:
-            yield place, *value
+        if source["study"] == row.study:
+            if row.algorithm in source.get("curves", ()):
+                at = published_curve(row.algorithm, task).filter(step=row.steps)
+                yield from ((place, mean, f"[{number(low)}, {number(high)}]") for *_, mean, low, high in at.rows())
+            elif value := source.get(row.algorithm, {}).get(task):
+                yield place, *value
+
+
+def published_curve(algorithm: str, task: str) -> pl.DataFrame:
+    """The mean of a published learning curve."""
+    return pl.read_csv(TABLE).filter(pl.col("task").str.starts_with(f"{task}-"), algorithm=algorithm)
 
 
 def page() -> str:
@@ -131,7 +144,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         others = [[number(value), spread, f"({place})"] for place, value, spread in of_others(row)]
         cells = (
             row.task,
-            row.algorithm.upper(),
+            f"{row.algorithm.upper()}{star(row)}",
             f"{len(own)}{f', {failed} failed' if failed else ''}",
             mean_of(own),
             number(iqm(own)),
@@ -202,18 +215,24 @@ def with_the_worst(row: Row) -> str:
 def changed() -> Iterator[str]:
     """What was replaced by rows with other settings, beside them."""
     yield CHANGED
-    for row, again in AGAIN.items():
-        scores = [finals(own) if own.table.exists() else np.zeros(0) for own in (row, again)]
+    for row in ROWS:
+        again = AGAIN.get(row)
+        scores = [finals(own) if own and own.table.exists() else np.zeros(0) for own in (row, again)]
         scores += [np.concatenate(scores) if all(map(len, scores)) else np.zeros(0)]
-        means = " | ".join(mean_of(own) if len(own) else "not yet" for own in scores)
+        means = " | ".join(mean_of(own) if len(own) else "not yet" if again else "–" for own in scores)
         for path in sorted(REPLACED.glob(f"{row.name}-*.parquet")):
-            earlier, now = of_table(path), row.settings
-            was = earlier[0].hyperparameters
+            earlier = of_table(path)
+            was, now = (settings_of(own) for own in (earlier[0], trainings(row)[0]))
             changes = [name for name in now if was[name] != now[name]]
             before, after = (", ".join(f"{name} {own[name]}" for name in changes) for own in (was, now))
             replaced = mean_of(np.array([training.curve[1][-1] for training in earlier]))
             yield f"| {row.name} | {before} | {replaced} | {after} | {means} |"
     yield ""
+
+
+def settings_of(training: Training) -> dict[str, Any]:
+    """Hyper-parameters and steps."""
+    return {**training.hyperparameters, "steps": f"{training.budget:,.0f}"}
 
 
 @cache
@@ -234,22 +253,25 @@ def picture(study: str) -> Figure:
     for row in made(study):
         curves = [Seed(training.curve, training.failed) for training in trainings(row)]
         panels.setdefault(row.task, {})[row.algorithm.upper()] = curves
-    others, drawn = pl.read_csv(TABLE), set()
+    drawn = set()
     marks = marks_of([*dict.fromkeys(name for groups in panels.values() for name in groups)])
     beside = []
     for place, (task, groups) in enumerate(panels.items()):
         base, end = task.rpartition("-")[0], max(row.steps for row in made(study) if row.task == task)
         for name in groups:
-            curve = others.filter(algorithm=name.lower()).filter(
-                pl.col("task").str.starts_with(f"{base}-"), pl.col("step") <= end
-            )
+            curve = published_curve(name.lower(), base).filter(pl.col("step") <= end)
             if len(curve):
                 beside.append((place, curve["step"], curve["mean"], marks[name][0]))
-                drawn.add(f"{name} ({curve['seeds'][0]} seeds, -{curve['task'][0].rpartition('-')[2]})")
-    title = STUDIES[study][0] + (f"; dots: published means of {', '.join(sorted(drawn))}" if drawn else "")
+                [source] = [own["name"] for own in published() if name.lower() in own.get("curves", ())]
+                drawn.add(f"{source} ({curve['seeds'][0]} seeds)")
+    title = STUDIES[study][0] + (f"; dots: {'; '.join(sorted(drawn))}" if drawn else "")
     figure = learning_curves(panels, Drawing(title, "environment steps", "mean return of deterministic episodes"))
     for place, steps, means, colour in beside:
-        figure.axes[place].plot(steps, means, "o", color=colour, markersize=3.5)
+        axes = figure.axes[place]
+        low, high = axes.get_ylim()
+        room = (high - low) / 50
+        axes.set_ylim(min(low, *means - room), max(high, *means + room))
+        axes.plot(steps, means, "o", color=colour, markersize=3.5)
     return figure
 
 
