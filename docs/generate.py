@@ -30,7 +30,16 @@ CONTEXT = 1
 
 
 def presets_page() -> str:
-    return "\n\n".join(presets(known) for known in ALGORITHMS.values() if known.presets) + "\n"
+    lines = [
+        "# Presets",
+        "",
+        "Settings to start from in place of the defaults: `relook train ppo --env HalfCheetah-v5 --preset mujoco`; what",
+        "is typed besides holds. Those of other implementations are for comparison, with what still differs from them.",
+        "How ours for MuJoCo were found, and what they learn, is in [benchmarks.md](benchmarks.md).",
+        "Made by `python docs/generate.py`.",
+    ]
+    pages = [presets(known).replace("# ", "## ", 1) for known in ALGORITHMS.values() if known.presets]
+    return "\n\n".join(["\n".join(lines), *pages]) + "\n"
 
 
 def side_by_side_page() -> str:

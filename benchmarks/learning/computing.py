@@ -38,9 +38,7 @@ def measure(rows: list[Row]) -> None:
 
 
 def seconds(row: Row) -> float:
-    """A core's for a step of all seeds together: the median over iterations, without the first, evaluations and
-    checkpoints.
-    """
+    """A core's for a step of all seeds together."""
     asked = f"{row.algorithm} --env {row.environment} {row.options} --seeds {row.seeds} --workers 1"
     asked += f" --evaluate-episodes 0 {WITH_REPLAY.get(row.algorithm, f'--steps {STEPS}')}"
     with TemporaryDirectory() as directory:
@@ -48,6 +46,11 @@ def seconds(row: Row) -> float:
         command = [sys.executable, "-m", "relook.cli", "train", *asked.split(), "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         timing = Run(out).timing
+    return per_step(timing)
+
+
+def per_step(timing: pl.DataFrame) -> float:
+    """The median over iterations of a unit's learning, without the first."""
     return float(np.median(learning(timing)["seconds"][1:])) / int(timing["steps"][0])
 
 

@@ -101,6 +101,9 @@ def test_what_a_step_costs_is_the_time_of_a_short_training(monkeypatch: pytest.M
     row = Row("nine", "dqn", "CartPole-v1", 320, seeds=2)
     began = time.perf_counter()
     assert 0 < computing.seconds(row) * 64 * 4 < time.perf_counter() - began
+    stages = {"collect": [9.0, 0.25, 0.5, 0.25], "update": [0.0, 1.0, 3.0, 2.0], "evaluate": [5.0, 5.0, 5.0, 5.0]}
+    timing = pl.DataFrame({"unit": 0, "steps": [10, 20, 30, 40], **stages})
+    assert computing.per_step(timing) == pytest.approx(2.25 / 10)
 
 
 def test_the_page_of_all_nine_puts_the_best_first_and_tells_what_they_cost(
