@@ -33,8 +33,8 @@ def presets_page() -> str:
     lines = [
         "# Presets",
         "",
-        "Settings to start from in place of the defaults: `relook train ppo --env HalfCheetah-v5 --preset mujoco`; what",
-        "is typed besides holds. Those of other implementations are for comparison, with what still differs from them.",
+        "Settings to start from in place of the defaults: `relook train ppo --env Ant-v5 --preset mujoco`; what is",
+        "typed besides holds. Those of other implementations are for comparison, with what still differs from them.",
         "How ours for MuJoCo were found, and what they learn, is in [benchmarks.md](benchmarks.md).",
         "Made by `python docs/generate.py`.",
     ]
