@@ -50,9 +50,8 @@ CHANGED = """## Settings that were changed after a first result
 
 These rows disappointed on the seeds of the tables, 0 and up. Other settings were then chosen on seeds of 10,000 and up
 ([LOG.md](../LOG.md)), but that there was something to choose was seen on the seeds of the tables; so the new ones train
-on as many further seeds, 10 and up, as well. Where what changed is the default, not for the sake of this row, there are
-none. The defaults themselves came about in the same way: some of them (PPO, REINFORCE and TRPO on CartPole-v1 and
-Pendulum-v1) were changed after trainings on seeds that "Small tasks" has too.
+on as many further seeds, 10 and up, as well. The defaults themselves came about in the same way: some of them (PPO,
+REINFORCE and TRPO on CartPole-v1 and Pendulum-v1) were changed after trainings on seeds that "Small tasks" has too.
 
 | row | earlier setting | mean return [95 %] | new setting | mean return, seeds of the table | further seeds | all |
 |---|---|---|---|---|---|---|"""
@@ -215,11 +214,10 @@ def with_the_worst(row: Row) -> str:
 def changed() -> Iterator[str]:
     """What was replaced by rows with other settings, beside them."""
     yield CHANGED
-    for row in ROWS:
-        again = AGAIN.get(row)
-        scores = [finals(own) if own and own.table.exists() else np.zeros(0) for own in (row, again)]
+    for row, again in AGAIN.items():
+        scores = [finals(own) if own.table.exists() else np.zeros(0) for own in (row, again)]
         scores += [np.concatenate(scores) if all(map(len, scores)) else np.zeros(0)]
-        means = " | ".join(mean_of(own) if len(own) else "not yet" if again else "–" for own in scores)
+        means = " | ".join(mean_of(own) if len(own) else "not yet" for own in scores)
         for path in sorted(REPLACED.glob(f"{row.name}-*.parquet")):
             earlier = of_table(path)
             was, now = (settings_of(own) for own in (earlier[0], trainings(row)[0]))
