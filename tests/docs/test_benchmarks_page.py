@@ -159,6 +159,8 @@ def test_the_page_of_all_nine_recommends_what_its_figures_do() -> None:
         ("million-ppo-hopper-v5", "replay-sac-hopper-v5"),
         ("replay-sac-halfcheetah-v5", "million-ppo-halfcheetah-v5"),
         ("classic-dqn-lunarlander-v3", "classic-ppo-lunarlander-v3"),
+        ("replay-sac-halfcheetah-v5", "nine-dqn-halfcheetah-v5"),
+        ("replay-sac-walker2d-v5", "nine-dqn-walker2d-v5"),
         ("replay-ddpg-halfcheetah-v5", "replay-td3-halfcheetah-v5"),
         ("replay-td3-walker2d-v5", "replay-ddpg-walker2d-v5"),
     ],
