@@ -17,14 +17,14 @@ from relook.runs.reading import Run
 
 ROUNDS = 3
 TABLE = RESULTS / "computing.csv"
-STEPS = 20_480
-"""Of an on-policy algorithm: ten iterations."""
+STEPS = 10_240
+"""Of an on-policy algorithm: five iterations."""
 WITH_REPLAY = {
-    "dqn": "--learning-starts 1000 --steps 5000",
-    "sac": "--learning-starts 1000 --random-steps 1000 --steps 5000",
+    "dqn": "--learning-starts 1000 --steps 3000",
+    "sac": "--learning-starts 1000 --random-steps 1000 --steps 3000",
 }
 WITH_REPLAY |= dict.fromkeys(("ddpg", "td3"), WITH_REPLAY["sac"])
-"""Five iterations, the first of which only collects."""
+"""Three iterations, the first of which only collects."""
 
 
 def measure(rows: list[Row]) -> None:

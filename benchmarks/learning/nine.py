@@ -148,7 +148,7 @@ chance is the probability that a seed of the first scores above one of the secon
   {mean[replay-ddpg-walker2d-v5]} on Walker2d-v5 ({mean[replay-td3-walker2d-v5]}).
 
 Five tasks and five seeds say this much. They say nothing of images, of rewards that come at the end only, or of
-trainings much longer than these; and settings that are one for all tasks are the best for none.
+trainings much longer than these; and one setting for all tasks is seldom the best for any.
 """
 
 
