@@ -50,8 +50,9 @@ CHANGED = """## Settings that were changed after a first result
 
 These rows disappointed on the seeds of the tables, 0 and up. Other settings were then chosen on seeds of 10,000 and up
 ([LOG.md](../LOG.md)), but that there was something to choose was seen on the seeds of the tables; so the new ones train
-on as many further seeds, 10 and up, as well. The defaults themselves came about in the same way: some of them (PPO,
-REINFORCE and TRPO on CartPole-v1 and Pendulum-v1) were changed after trainings on seeds that "Small tasks" has too.
+on as many further seeds, 10 and up, as well. TD3's do not: its change is its default now, and its means are not what we
+set out for in any case. The defaults themselves came about in the same way: some of them (PPO, REINFORCE and TRPO on
+CartPole-v1 and Pendulum-v1) were changed after trainings on seeds that "Small tasks" has too.
 
 | row | earlier setting | mean return [95 %] | new setting | mean return, seeds of the table | further seeds | all |
 |---|---|---|---|---|---|---|"""
@@ -214,18 +215,26 @@ def with_the_worst(row: Row) -> str:
 def changed() -> Iterator[str]:
     """What was replaced by rows with other settings, beside them."""
     yield CHANGED
-    for row, again in AGAIN.items():
-        scores = [finals(own) if own.table.exists() else np.zeros(0) for own in (row, again)]
-        scores += [np.concatenate(scores) if all(map(len, scores)) else np.zeros(0)]
-        means = " | ".join(mean_of(own) if len(own) else "not yet" for own in scores)
+    for row in ROWS:
         for path in sorted(REPLACED.glob(f"{row.name}-*.parquet")):
             earlier = of_table(path)
             was, now = (settings_of(own) for own in (earlier[0], trainings(row)[0]))
             changes = [name for name in now if was[name] != now[name]]
             before, after = (", ".join(f"{name} {own[name]}" for name in changes) for own in (was, now))
             replaced = mean_of(np.array([training.curve[1][-1] for training in earlier]))
-            yield f"| {row.name} | {before} | {replaced} | {after} | {means} |"
+            yield f"| {row.name} | {before} | {replaced} | {after} | {mean_of(finals(row))} | {further(row)} |"
     yield ""
+
+
+def further(row: Row) -> str:
+    """The means of a row's further seeds, and of these and the table's."""
+    again = AGAIN.get(row)
+    if again is None:
+        return "none | "
+    if not again.table.exists():
+        return "not yet | "
+    own = finals(again)
+    return f"{mean_of(own)} | {mean_of(np.concatenate([finals(row), own]))}"
 
 
 def settings_of(training: Training) -> dict[str, Any]:

@@ -286,8 +286,6 @@ AGAIN = {
         "million-ppo-halfcheetah-v5",
         "million-ppo-inverteddoublependulum-v5",
         "million-a2c-hopper-v5",
-        "replay-td3-hopper-v5",
-        "replay-td3-walker2d-v5",
         "classic-dqn-mountaincar-v0",
         "classic-a2c-lunarlander-v3",
         "classic-a2c-frozenlake-v1",
