@@ -14,11 +14,12 @@ import polars as pl
 from benchmarks.learning.rows import RESULTS, Row
 from benchmarks.timing import learning
 from relook.runs.reading import Run
+from relook.statistics.aggregates import Array
 
 ROUNDS = 3
 TABLE = RESULTS / "computing.csv"
 STEPS = 10_240
-"""Of an on-policy algorithm: five iterations."""
+"""Of an on-policy algorithm: five iterations, of REINFORCE ten."""
 WITH_REPLAY = {
     "dqn": "--learning-starts 1000 --steps 3000",
     "sac": "--learning-starts 1000 --random-steps 1000 --steps 3000",
@@ -54,9 +55,7 @@ def per_step(timing: pl.DataFrame) -> float:
     return float(np.median(learning(timing)["seconds"][1:])) / int(timing["steps"][0])
 
 
-def relative(baseline: str) -> Mapping[str, float]:
-    """The median over rounds of what a step of each algorithm costs, when one of the baseline costs 1 in that round."""
-    found = pl.read_csv(TABLE)
-    base = found.filter(algorithm=baseline).select("round", base="seconds")
-    ratios = found.join(base, on="round").group_by("algorithm").agg(ratio=(pl.col("seconds") / pl.col("base")).median())
-    return dict(ratios.iter_rows())
+def relative(baseline: str) -> Mapping[str, Array]:
+    """Of each round, what a step of each algorithm costs, when one of the baseline costs 1 in that round."""
+    found = {str(name): table["seconds"].to_numpy() for (name,), table in pl.read_csv(TABLE).group_by("algorithm")}
+    return {name: own / found[baseline] for name, own in found.items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from relook.algorithms import ALGORITHMS
 from relook.cli import grid
 from relook.experiments.grid import as_json, defaults_of
 
@@ -122,7 +124,8 @@ STUDIES = {
     "nine": (
         "A common set for all nine",
         "Five seeds. DQN chooses among the ends and the middle of each component of an action. The rows of SAC, TD3\n"
-        "and DDPG on HalfCheetah-v5, Hopper-v5 and Walker2d-v5 stand above, among the off-policy algorithms.",
+        "and DDPG on HalfCheetah-v5, Hopper-v5 and Walker2d-v5 stand above, among the off-policy algorithms. What all\n"
+        "this says: [which-algorithm.md](which-algorithm.md).",
     ),
 }
 """What a table is about, and what its rows have in common."""
@@ -278,6 +281,11 @@ ROWS = (
         for algorithm in ("ddpg", "td3", "sac")
     ),
 )
+COMMON = [
+    next(row for row in ROWS if row.study in ("replay", "nine") and (row.algorithm, row.task) == pair)
+    for pair in product(ALGORITHMS, NINE)
+]
+"""The row of each algorithm on each task of the common set."""
 AGAIN = {
     row: replace(row, study="again", first_seed=10)
     for row in ROWS

@@ -36,8 +36,10 @@ from relook.cli.main import main
 from relook.envs import EnvironmentSpec, time_limit
 from relook.experiments.grid import defaults_of
 from relook.runs.reading import Run
+from relook.statistics.aggregates import Scores, mean_interval
 from relook.statistics.references import reference
 from relook.statistics.scores import of_table
+from relook.statistics.significance import mean_difference
 
 EARLIER = ("replay-td3-halfcheetah-v5", "replay-ddpg-halfcheetah-v5")
 """Rows that were trained when their `--learning-starts 1000` was the default, and did not have to be typed."""
@@ -114,13 +116,12 @@ def test_the_page_of_all_nine_puts_the_best_first_and_tells_what_they_cost(
     scale = reference().scores
     monkeypatch.setattr(rows, "RESULTS", tmp_path)
     monkeypatch.setattr(nine, "trainings", lambda row: of_table(row.table))
-    for row in ROWS:
-        if f"mean[{row.name}]" in nine.ADVICE:
-            known.write_parquet(row.table)
+    for row in nine.told():
+        known.write_parquet(row.table)
     monkeypatch.setattr(computing, "TABLE", tmp_path / "computing.csv")
     monkeypatch.setattr(computing, "seconds", lambda row: float([*ALGORITHMS].index(row.algorithm) + 1))
     computing.measure(nine.timed())
-    for row in nine.rows():  # the k-th algorithm reaches k tenths of good behaviour, and costs k times as much
+    for row in rows.COMMON:  # the k-th algorithm reaches k tenths of good behaviour, and costs k times as much
         k = [*ALGORITHMS].index(row.algorithm) + 1
         low, high = scale[row.task]
         score = low + (high - low) * (k / 10 + pl.col("seed") / 1000)
@@ -132,12 +133,12 @@ def test_the_page_of_all_nine_puts_the_best_first_and_tells_what_they_cost(
     found = nine.compared()
     short = nine.in_short(found).rows
     assert [row[0] for row in short] == ["SAC", "TD3", "DDPG", "DQN", "PPO", "TRPO", "A2C", "VPG", "REINFORCE"]
-    assert [row[-1] for row in short] == [f"{k / 5:.2g}×" for k in range(9, 0, -1)]
+    assert [row[-2] for row in short] == [f"{k / 5:.2g}×" for k in range(9, 0, -1)]
     for place, [_, *chances] in enumerate(nine.everyone(found, nine.pairs(found)).rows):
         assert chances == ["100%"] * place + [""] + ["0%"] * (8 - place)
     text = nine.page(found)
-    assert "chance of SAC: 100% [" in text
-    assert "one of SAC's costs 2 times the computing of one of PPO's" in text
+    assert "(chance of SAC 100% [" in text
+    assert "a step of SAC costs 1.8 times the computing of one of PPO, one of TD3 1.6 times" in " ".join(text.split())
     assert "cost 185% of what 300,000 of SAC do" in text
     assert all(f"images/which-{name}.png" in text for name in ("intervals", "profiles", "improvement"))
 
@@ -146,18 +147,34 @@ def test_the_page_of_all_nine_recommends_what_its_figures_do() -> None:
     found = nine.compared()
     reached, chances = {method: own["IQM"].value for method, own in found.aggregates.items()}, nine.pairs(found)
     assert sorted(reached, key=lambda method: -reached[method])[:2] == ["SAC", "TD3"]
+    sac, td3 = (Scores([*found.scores[name].values()]) for name in ("SAC", "TD3"))
+    close = mean_difference(sac, td3)
+    assert close.low < 0 < close.high
     for pair in (("TRPO", "PPO"), ("VPG", "A2C")):  # of which the page says that it is open
         assert chances[pair].low < 0.5 < chances[pair].high
     assert max(chances["REINFORCE", "PPO"].high, chances["VPG", "PPO"].high, chances["A2C", "PPO"].high) < 0.5
 
 
+def test_the_page_of_all_nine_tells_where_single_rows_are_level_and_where_they_failed() -> None:
+    of = {row.name: finals(row) for row in ROWS if row.table.exists()}
+    behind = {
+        task: mean_difference(Scores([of[f"million-ppo-{task}-v5"]]), Scores([of[f"replay-sac-{task}-v5"]]))
+        for task in ("walker2d", "hopper", "halfcheetah")
+    }
+    assert behind["halfcheetah"].high < 0
+    assert all(behind[task].low < 0 < behind[task].high for task in ("walker2d", "hopper"))
+    random, _ = reference().scores["Pendulum-v1"]
+    assert all(mean_interval(of[f"nine-{name}-pendulum-v1"])[0] < random for name in ("vpg", "a2c"))
+    assert of["nine-sac-invertedpendulum-v5"].min() < 200
+    assert of["nine-td3-invertedpendulum-v5"].min() == 1000
+
+
 @pytest.mark.parametrize(
     ("higher", "lower"),
     [
-        ("million-ppo-walker2d-v5", "replay-sac-walker2d-v5"),
-        ("million-ppo-hopper-v5", "replay-sac-hopper-v5"),
-        ("replay-sac-halfcheetah-v5", "million-ppo-halfcheetah-v5"),
+        ("classic-ppo-mountaincar-v0", "classic-dqn-mountaincar-v0"),
         ("classic-dqn-lunarlander-v3", "classic-ppo-lunarlander-v3"),
+        ("replay-sac-walker2d-v5", "replay-td3-walker2d-v5"),
         ("replay-sac-halfcheetah-v5", "nine-dqn-halfcheetah-v5"),
         ("replay-sac-walker2d-v5", "nine-dqn-walker2d-v5"),
         ("replay-ddpg-halfcheetah-v5", "replay-td3-halfcheetah-v5"),

@@ -115,13 +115,15 @@ def probability_of_improvement(
     """P(a seed of the first method scores above one of the second) on a random task, with its interval.
 
     (1/M) Σ_m (1/NK) Σ_ij [1(x_i > y_j) + ½ 1(x_i = y_j)], Agarwal et al. 2021, arXiv:2108.13264, §4.3. Both methods'
-    seeds are resampled. Where no pair or every pair is an improvement, a bootstrap sees no spread at all: there the
-    interval is Newcombe's (2006, method 5) for the seeds of one task, which errs on the wide side for several.
+    seeds are resampled. Where all pairs of a task say the same, on every task, a bootstrap sees no spread at all: there
+    each task that one method wins has Newcombe's interval (2006, method 5), and their reaches add as squares do (Zou
+    and Donner, Statistics in Medicine 27:1693-1702, 2008). Ties widen nothing.
     """
     rng = np.random.default_rng(0)
-    value, samples = 0.0, np.zeros(resamples)
+    value, samples, pairs = 0.0, np.zeros(resamples), []
     for x, y in zip(first.tasks, second.tasks, strict=True):
         wins = (x[:, None] > y) + 0.5 * (x[:, None] == y)
+        pairs.append(wins)
         value += float(wins.mean()) / len(first.tasks)
         of_x = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), resamples) / len(x)
         of_y = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), resamples) / len(y)
@@ -130,9 +132,10 @@ def probability_of_improvement(
         return Estimate(value, np.nan, np.nan)
     found = estimate(value, samples, first.freedom + second.freedom, len(first.runs) + len(second.runs), level, kind)
     low, high = max(found.low, 0.0), min(found.high, 1.0)
-    if found.error == 0 and value in (0.0, 1.0):
-        reach = _newcombe(min(first.seeds), min(second.seeds), level)
-        low, high = (0.0, reach) if value == 0 else (1 - reach, 1.0)
+    if all(wins.min() == wins.max() for wins in pairs):
+        reaches = np.array([_newcombe(len(wins), wins.shape[1], level) for wins in pairs]) / len(pairs)
+        won, lost = (np.array([wins.flat[0] == all_of_them for wins in pairs]) for all_of_them in (1, 0))
+        low, high = value - float(np.linalg.norm(reaches[won])), value + float(np.linalg.norm(reaches[lost]))
     return Estimate(value, low, high, found.error, found.freedom)
 
 
