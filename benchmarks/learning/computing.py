@@ -14,7 +14,6 @@ import polars as pl
 from benchmarks.learning.rows import RESULTS, Row
 from benchmarks.timing import learning
 from relook.runs.reading import Run
-from relook.statistics.aggregates import Array
 
 ROUNDS = 3
 TABLE = RESULTS / "computing.csv"
@@ -55,7 +54,8 @@ def per_step(timing: pl.DataFrame) -> float:
     return float(np.median(learning(timing)["seconds"][1:])) / int(timing["steps"][0])
 
 
-def relative(baseline: str) -> Mapping[str, Array]:
-    """Of each round, what a step of each algorithm costs, when one of the baseline costs 1 in that round."""
-    found = {str(name): table["seconds"].to_numpy() for (name,), table in pl.read_csv(TABLE).group_by("algorithm")}
-    return {name: own / found[baseline] for name, own in found.items()}
+def relative(baseline: str) -> Mapping[str, tuple[float, float, float]]:
+    """What a step of each algorithm costs, when one of the baseline costs 1: the rounds' median, lowest and highest."""
+    rounds = pl.read_csv(TABLE).pivot("algorithm", index="round", values="seconds").drop("round")
+    ratios = {own.name: (own / rounds[baseline]).to_numpy() for own in rounds}
+    return {name: (float(np.median(own)), float(own.min()), float(own.max())) for name, own in ratios.items()}

@@ -18,7 +18,7 @@ from relook.statistics.plots import save
 from relook.statistics.references import reference
 from relook.statistics.reports import Table, heading, markdown, number, tables, with_interval
 from relook.statistics.scores import checked
-from relook.statistics.significance import probability_of_improvement
+from relook.statistics.significance import mean_difference, probability_of_improvement
 
 PAGE = DOCS / "which-algorithm.md"
 BASELINE, DELTA = "PPO", 0.05
@@ -56,14 +56,12 @@ PICTURES = {"intervals": intervals, "profiles": profiles, "improvement": improve
 
 def in_short(comparison: Comparison) -> Table:
     """One row for each algorithm, the best first."""
-    rounds, own = computing.relative(BASELINE.lower()), comparison.aggregates
+    costs, own = computing.relative(BASELINE.lower()), comparison.aggregates
     cells = []
     for method in sorted(comparison.methods, key=lambda method: -own[method]["IQM"].value):
-        of_rounds = rounds[method.lower()]
-        cost, low, high = (short(float(value)) for value in (np.median(of_rounds), of_rounds.min(), of_rounds.max()))
-        cells.append(
-            [method, *(with_interval(own[method][name]) for name in ("IQM", "mean")), f"{cost}×", f"{low} … {high}"]
-        )
+        cost, low, high = map(short, costs[method.lower()])
+        reached = [with_interval(own[method][name]) for name in ("IQM", "mean")]
+        cells.append([method, *reached, f"{cost}×", f"{low} … {high}"])
     note = COMPUTING.format(task=TIMED, baseline=BASELINE, rounds=computing.ROUNDS)
     return Table("In short", ["algorithm", "IQM [95 %]", "mean [95 %]", "computing", "lowest … highest"], cells, note)
 
@@ -104,9 +102,10 @@ COMPUTING = """computing: time of a core for a step on {task}, simulator include
 together, {baseline}'s = 1; the median of {rounds} rounds. With the settings above: 256 × 256 units and one environment
 for SAC, TD3 and DDPG, 128 × 128 and one for DQN, 64 × 64 for the others, with 64 environments, A2C with 16 and
 REINFORCE with 4"""
-EVERYONE = """how often a seed of the row's algorithm scores above one of the column's, all tasks weighing the same; in
-brackets where the 95 % interval holds 50 %: by wins alone nobody is ahead, be it that seeds differ or that each wins on
-some of the tasks. The intervals are not adjusted for there being 36 pairs: one or two may miss 50 % by chance"""
+EVERYONE = """how often a seed of the row's algorithm scores above one of the column's, a tie counting half and all
+tasks weighing the same; in brackets where the 95 % interval holds 50 %: by wins alone nobody is ahead, be it that seeds
+differ or that each wins on some of the tasks. The intervals are not adjusted for there being 36 pairs: one or two may
+miss 50 % by chance"""
 INTRODUCTION = """# Which algorithm when?
 
 All nine deep algorithms on five tasks of continuous control, which all of them can take, with the same number of
@@ -115,8 +114,8 @@ task, none left out.
 
 - PPO, TRPO, A2C and VPG have `--preset mujoco`. It was searched for on HalfCheetah-v5, one of the five, and PPO's
   entropy bonus was looked at on Hopper-v5 too, both at a million steps. It was not made for few: 50,000 steps are 24
-  rollouts, with each of which PPO makes 320 gradient steps and TRPO and VPG one of the policy. On Pendulum-v1 VPG and
-  A2C do no better than random actions with it, where their defaults have {mean[classic-vpg-pendulum-v1]} and
+  rollouts, with each of which PPO makes 320 gradient steps and TRPO and VPG one of the policy. On Pendulum-v1 VPG does
+  no better than random actions with it and A2C worse, where their defaults have {mean[classic-vpg-pendulum-v1]} and
   {mean[classic-a2c-pendulum-v1]} after {steps_of[classic-a2c-pendulum-v1]}.
 - SAC, TD3 and DDPG have their defaults, but batches of 100 and a replay of 300,000 transitions. SAC begins to learn at
   step 1,000, DDPG and TD3 at 10,000. That became their default after TD3 had disappointed on Hopper-v5 and Walker2d-v5,
@@ -135,37 +134,39 @@ results, and what others report: [benchmarks.md](benchmarks.md).
 """
 ADVICE = """## Which to use
 
-What follows holds for these settings, tasks and steps. Figures without a unit are IQMs, brackets 95 % intervals, and a
-chance is the probability that a seed of the first scores above one of the second on a task drawn from the five.
+What follows holds for these settings, tasks and steps. Scores are IQMs over the five tasks, returns are means over
+seeds, and brackets are 95 % intervals. A chance is the probability that a seed of the first scores above one of the
+second on a task drawn from the five, a tie counting half.
 
-- **Steps are dear, actions are continuous** (a robot, a slow simulator): **SAC or TD3**, {iqm[SAC]} and {iqm[TD3]}: too
-  close to call (chance of SAC {chance[SAC, TD3]}, one of 36 pairs). SAC is ahead on Walker2d-v5
-  ({mean[replay-sac-walker2d-v5]} against {mean[replay-td3-walker2d-v5]}); on InvertedPendulum-v5 one of its five seeds
-  fell in the last evaluation (to {worst[nine-sac-invertedpendulum-v5]}), none of TD3's. They learn from every step
-  again and again: a step of SAC costs {cost[sac]} times the computing of one of PPO, one of TD3 {cost[td3]} times.
-- **Steps are cheap** (a fast simulator, many environments at once): **PPO**. Here it has {iqm[PPO]}, but a million of
-  its steps cost {share:.0%} of what 300,000 of SAC do. After these it is where SAC is as far as the seeds tell (ten,
-  and SAC's five) on Walker2d-v5, {mean[million-ppo-walker2d-v5]} (SAC {mean[replay-sac-walker2d-v5]}), and Hopper-v5,
-  {mean[million-ppo-hopper-v5]} ({mean[replay-sac-hopper-v5]}); on HalfCheetah-v5 it stays behind, even with settings of
-  its own: {mean[million-ppo-halfcheetah-v5]} ({mean[replay-sac-halfcheetah-v5]}). Longer trainings were not made.
-- **TRPO** or PPO? Open: {iqm[TRPO]}, chance {chance[TRPO, PPO]}. It bounds how far the policy moves in an update, and
-  takes more code to do so.
+- **Steps are dear, actions are continuous** (a robot, a slow simulator): **SAC or TD3**, with scores of {iqm[SAC]} and
+  {iqm[TD3]}. Which of them is too close to call: their means differ by {difference}, and the chance of SAC is
+  {chance[SAC, TD3]}, not adjusted for 36 pairs. Walker2d-v5 separates them most, {mean[replay-sac-walker2d-v5]} and
+  {mean[replay-td3-walker2d-v5]}; on InvertedPendulum-v5 a seed of each fell late, SAC's in the last evaluation (to
+  {worst[nine-sac-invertedpendulum-v5]}), TD3's in the one before. They learn from every step again and again: a step of
+  SAC costs {cost[sac]} times the computing of one of PPO, one of TD3 {cost[td3]} times.
+- **Steps are cheap** (a fast simulator, many environments at once): **PPO**. Here it scores {iqm[PPO]}, but a million
+  of its steps cost {share:.0%} of what 300,000 of SAC do. After these (ten seeds, SAC has five) no difference to SAC
+  was found on Walker2d-v5, {mean[million-ppo-walker2d-v5]} (SAC {mean[replay-sac-walker2d-v5]}), and Hopper-v5,
+  {mean[million-ppo-hopper-v5]} ({mean[replay-sac-hopper-v5]}), though there is room for large ones; on HalfCheetah-v5
+  PPO stays behind, even with settings of its own: {mean[million-ppo-halfcheetah-v5]}
+  ({mean[replay-sac-halfcheetah-v5]}). Longer trainings were not made.
+- **TRPO** or PPO? Open: TRPO scores {iqm[TRPO]}, its chance is {chance[TRPO, PPO]}. It bounds how far the policy moves
+  in an update, and needs conjugate gradients and a line search to do so.
 - **A few discrete actions**: **DQN** where steps are dear: {mean[classic-dqn-lunarlander-v3]} on LunarLander-v3 after
   {steps_of[classic-dqn-lunarlander-v3]}, where PPO, with settings of its own, has {mean[classic-ppo-lunarlander-v3]}
-  after {steps_of[classic-ppo-lunarlander-v3]}. Not everywhere: on MountainCar-v0 its defaults fail, and with others it
-  has {mean[classic-dqn-mountaincar-v0]} after {steps_of[classic-dqn-mountaincar-v0]}, PPO
-  {mean[classic-ppo-mountaincar-v0]} after {steps_of[classic-ppo-mountaincar-v0]}. Continuous actions can be made
-  discrete, with three values for each component: on Pendulum-v1 (3 choices) DQN has {mean[nine-dqn-pendulum-v1]} (SAC
-  {mean[nine-sac-pendulum-v1]}), on Hopper-v5 (27) {mean[nine-dqn-hopper-v5]} ({mean[replay-sac-hopper-v5]}). With 729
-  choices it is far behind: {mean[nine-dqn-halfcheetah-v5]} ({mean[replay-sac-halfcheetah-v5]}) on HalfCheetah-v5, where
-  it still rises at the end, and {mean[nine-dqn-walker2d-v5]} ({mean[replay-sac-walker2d-v5]}) on Walker2d-v5. Whether
-  their number is why was not tested.
+  after {steps_of[classic-ppo-lunarlander-v3]}. This is one task; on MountainCar-v0 the defaults of both fail.
+  Continuous actions can be made discrete, with three values for each component: on Pendulum-v1 (3 choices) DQN has
+  {mean[nine-dqn-pendulum-v1]} (SAC {mean[nine-sac-pendulum-v1]}), on Hopper-v5 (27) {mean[nine-dqn-hopper-v5]}
+  ({mean[replay-sac-hopper-v5]}). With 729 choices it is far behind: {mean[nine-dqn-halfcheetah-v5]}
+  ({mean[replay-sac-halfcheetah-v5]}) on HalfCheetah-v5, where it still rises at the end, and
+  {mean[nine-dqn-walker2d-v5]} ({mean[replay-sac-walker2d-v5]}) on Walker2d-v5. Whether their number is why was not
+  tested.
 - **To understand**: read the code of REINFORCE (returns of whole episodes), VPG (advantages by a value function), A2C
   (many short rollouts, one loss) and PPO in `src/relook/algorithms/`, in this order ([side by side](side-by-side.md)).
   Their scores here, {iqm[REINFORCE]}, {iqm[VPG]} and {iqm[A2C]}, are not what these ideas are worth, as their settings
   differ; VPG against A2C is open ({chance[VPG, A2C]}). PPO is the one of them to work with.
-- **DDPG** ({iqm[DDPG]}; chance against TD3 {chance[DDPG, TD3]}) is what TD3 and SAC come from, and does not always fall
-  behind: {mean[replay-ddpg-halfcheetah-v5]} on HalfCheetah-v5 (TD3 {mean[replay-td3-halfcheetah-v5]}), but
+- **DDPG** (score {iqm[DDPG]}; chance against TD3 {chance[DDPG, TD3]}) is what TD3 and SAC come from, and does not
+  always fall behind: {mean[replay-ddpg-halfcheetah-v5]} on HalfCheetah-v5 (TD3 {mean[replay-td3-halfcheetah-v5]}), but
   {mean[replay-ddpg-walker2d-v5]} on Walker2d-v5 ({mean[replay-td3-walker2d-v5]}).
 
 Five tasks and five seeds say this much. They say nothing of images, of rewards that come at the end only, or of
@@ -175,7 +176,8 @@ trainings much longer than these; and one setting for all tasks is seldom the be
 
 def in_words(text: str, found: Comparison, chances: Pairs) -> str:
     """A text with what the figures say in its places."""
-    cost = {name: float(np.median(rounds)) for name, rounds in computing.relative(BASELINE.lower()).items()}
+    cost = {name: median for name, (median, _, _) in computing.relative(BASELINE.lower()).items()}
+    sac, td3 = (Scores([*found.scores[name].values()]) for name in ("SAC", "TD3"))
     scale, rows = reference().scores, told()
     cheetah = np.concatenate([found.scores[name]["HalfCheetah-v5"] for name in ("DDPG", "TD3", "SAC")])
     declared = ("Pendulum-v1", "Walker2d-v5", "InvertedPendulum-v5", "HalfCheetah-v5", "Hopper-v5")
@@ -185,6 +187,7 @@ def in_words(text: str, found: Comparison, chances: Pairs) -> str:
         cheetah=f"{cheetah.min():.1f} to {cheetah.max():.1f}",
         iqm={method: with_interval(own["IQM"]) for method, own in found.aggregates.items()},
         chance={", ".join(pair): f"{own.value:.0%} [{own.low:.0%}, {own.high:.0%}]" for pair, own in chances.items()},
+        difference=with_interval(mean_difference(sac, td3)),
         cost={name: short(own) for name, own in cost.items()},
         share=1_000_000 / (NINE[TIMED] * cost["sac"]),
         mean={row.name: mean_of(finals(row), bold="") for row in rows},

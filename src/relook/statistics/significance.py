@@ -6,6 +6,7 @@ significant" is never called "equal": that needs a smallest effect δ that matte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal
@@ -115,9 +116,10 @@ def probability_of_improvement(
     """P(a seed of the first method scores above one of the second) on a random task, with its interval.
 
     (1/M) Σ_m (1/NK) Σ_ij [1(x_i > y_j) + ½ 1(x_i = y_j)], Agarwal et al. 2021, arXiv:2108.13264, §4.3. Both methods'
-    seeds are resampled. Where all pairs of a task say the same, on every task, a bootstrap sees no spread at all: there
-    each task that one method wins has Newcombe's interval (2006, method 5), and their reaches add as squares do (Zou
-    and Donner, Statistics in Medicine 27:1693-1702, 2008). Ties widen nothing.
+    seeds are resampled. A bootstrap sees no spread in a task that one method wins with every pair of seeds. Newcombe's
+    interval (2006, method 5) says how far such a task may still be from certain; one such reach is shared by all that
+    the same method wins, as the chances of no loss multiply, and adds to the bootstrap's as squares do (Zou and Donner,
+    Statistics in Medicine 27:1693-1702, 2008). A task on which all pairs tie is taken as it is.
     """
     rng = np.random.default_rng(0)
     value, samples, pairs = 0.0, np.zeros(resamples), []
@@ -131,11 +133,13 @@ def probability_of_improvement(
     if min(*first.seeds, *second.seeds) < 2:
         return Estimate(value, np.nan, np.nan)
     found = estimate(value, samples, first.freedom + second.freedom, len(first.runs) + len(second.runs), level, kind)
-    low, high = max(found.low, 0.0), min(found.high, 1.0)
-    if all(wins.min() == wins.max() for wins in pairs):
-        reaches = np.array([_newcombe(len(wins), wins.shape[1], level) for wins in pairs]) / len(pairs)
-        won, lost = (np.array([wins.flat[0] == all_of_them for wins in pairs]) for all_of_them in (1, 0))
-        low, high = value - float(np.linalg.norm(reaches[won])), value + float(np.linalg.norm(reaches[lost]))
+
+    def unseen(all_of_them: int) -> float:
+        swept = [wins for wins in pairs if wins.min() == wins.max() == all_of_them]
+        return max((_newcombe(len(wins), wins.shape[1], level) for wins in swept), default=0.0) / len(pairs)
+
+    low = max(value - math.hypot(value - found.low, unseen(1)), 0.0)
+    high = min(value + math.hypot(found.high - value, unseen(0)), 1.0)
     return Estimate(value, low, high, found.error, found.freedom)
 
 
