@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from benchmarks.learning import computing, nine, page
-from benchmarks.learning.rows import AGAIN, BY_NAME, RESULTS, ROWS, Row, Search
+from benchmarks.learning.rows import BY_NAME, PLANNED, RESULTS, Row, Search
 from relook.runs.reading import Run, opened
 from relook.runs.tidy import tidy
 
@@ -61,7 +61,7 @@ def main(words: Sequence[str]) -> None:
         parser.add_argument(f"--{option}", help="as `relook grid` has it")
     form = parser.parse_args(words)
     options = [word for name in WHERE if (value := getattr(form, name)) for word in (f"--{name}", value)]
-    names = form.names or [*(row.name for row in (*ROWS, *AGAIN.values())), "computing"]
+    names = form.names or [*(row.name for row in PLANNED), "computing"]
     if unknown := [name for name in names if name not in (*BY_NAME, "list", "page", "computing")]:
         rows = "rows (`python -m benchmarks.learning list`)"
         parser.error(f"expected {rows}, list, page or computing; found {', '.join(unknown)}")

@@ -33,7 +33,7 @@ def timed() -> list[Row]:
 
 def told() -> list[Row]:
     """The rows that the words speak of."""
-    return [row for row in ROWS if f"[{row.name}]" in INTRODUCTION + ADVICE]
+    return [row for row in ROWS if f"[{row.name}]" in WORDS]
 
 
 def carried_out() -> bool:
@@ -46,7 +46,7 @@ def compared() -> Comparison:
     seeds = [
         replace(training, method=row.algorithm.upper(), task=row.task) for row in COMMON for training in trainings(row)
     ]
-    found, notes = checked(seeds, allow=("configurations",))  # of DDPG and TD3, as the introduction says
+    found, notes = checked(seeds, allow=("configurations",))  # of DDPG and TD3, as the words say
     return compare(found, Rules(baseline=BASELINE, delta=DELTA), reference(), notes)
 
 
@@ -74,12 +74,16 @@ def short(value: float) -> str:
 Pairs = Mapping[tuple[str, str], Estimate]
 
 
+def arms(comparison: Comparison) -> Mapping[str, Scores]:
+    """The scores of each, task by task."""
+    return {method: Scores([*tasks.values()]) for method, tasks in comparison.scores.items()}
+
+
 def pairs(comparison: Comparison) -> Pairs:
     """The probability of improvement of each over each."""
-    arms = {method: Scores([*tasks.values()]) for method, tasks in comparison.scores.items()}
     found: dict[tuple[str, str], Estimate] = {}
-    for first, second in combinations(arms, 2):
-        found[first, second] = own = probability_of_improvement(arms[first], arms[second])
+    for (first, a), (second, b) in combinations(arms(comparison).items(), 2):
+        found[first, second] = own = probability_of_improvement(a, b)
         found[second, first] = Estimate(1 - own.value, 1 - own.high, 1 - own.low)
     return found
 
@@ -106,7 +110,7 @@ EVERYONE = """how often a seed of the row's algorithm scores above one of the co
 tasks weighing the same; in brackets where the 95 % interval holds 50 %: by wins alone nobody is ahead, be it that seeds
 differ or that each wins on some of the tasks. The intervals are not adjusted for there being 36 pairs: one or two may
 miss 50 % by chance"""
-INTRODUCTION = """# Which algorithm when?
+WORDS = """# Which algorithm when?
 
 All nine deep algorithms on five tasks of continuous control, which all of them can take, with the same number of
 environment steps for each: {steps} (a training ends with its last whole rollout, up to 2 % earlier). Five seeds on each
@@ -131,8 +135,8 @@ The first two we declared, the third is the most that there is, the others are G
 cut off at 1: on HalfCheetah-v5 DDPG, TD3 and SAC have {cheetah}, so that it weighs most in a mean. The IQM, the mean
 without the best and the worst quarter of an algorithm's trainings, leaves these out. Every row's command and raw
 results, and what others report: [benchmarks.md](benchmarks.md).
-"""
-ADVICE = """## Which to use
+
+## Which to use
 
 What follows holds for these settings, tasks and steps. Scores are IQMs over the five tasks, returns are means over
 seeds, and brackets are 95 % intervals. A chance is the probability that a seed of the first scores above one of the
@@ -154,7 +158,8 @@ second on a task drawn from the five, a tie counting half.
   in an update, and needs conjugate gradients and a line search to do so.
 - **A few discrete actions**: **DQN** where steps are dear: {mean[classic-dqn-lunarlander-v3]} on LunarLander-v3 after
   {steps_of[classic-dqn-lunarlander-v3]}, where PPO, with settings of its own, has {mean[classic-ppo-lunarlander-v3]}
-  after {steps_of[classic-ppo-lunarlander-v3]}. This is one task; on MountainCar-v0 the defaults of both fail.
+  after {steps_of[classic-ppo-lunarlander-v3]}. This is one task; on MountainCar-v0 the defaults of both fail
+  ([LOG.md](../LOG.md)).
   Continuous actions can be made discrete, with three values for each component: on Pendulum-v1 (3 choices) DQN has
   {mean[nine-dqn-pendulum-v1]} (SAC {mean[nine-sac-pendulum-v1]}), on Hopper-v5 (27) {mean[nine-dqn-hopper-v5]}
   ({mean[replay-sac-hopper-v5]}). With 729 choices it is far behind: {mean[nine-dqn-halfcheetah-v5]}
@@ -174,22 +179,20 @@ trainings much longer than these; and one setting for all tasks is seldom the be
 """
 
 
-def in_words(text: str, found: Comparison, chances: Pairs) -> str:
-    """A text with what the figures say in its places."""
-    cost = {name: median for name, (median, _, _) in computing.relative(BASELINE.lower()).items()}
-    sac, td3 = (Scores([*found.scores[name].values()]) for name in ("SAC", "TD3"))
-    scale, rows = reference().scores, told()
+def in_words(found: Comparison, chances: Pairs) -> str:
+    """What the figures say."""
+    costs, scores, scale, rows = computing.relative(BASELINE.lower()), arms(found), reference().scores, told()
     cheetah = np.concatenate([found.scores[name]["HalfCheetah-v5"] for name in ("DDPG", "TD3", "SAC")])
     declared = ("Pendulum-v1", "Walker2d-v5", "InvertedPendulum-v5", "HalfCheetah-v5", "Hopper-v5")
-    return text.format(
+    return WORDS.format(
         steps=", ".join(f"{count:,} on {task}" for task, count in NINE.items()),
         references=", ".join(f"{number(scale[task][1])} on {task}" for task in declared),
         cheetah=f"{cheetah.min():.1f} to {cheetah.max():.1f}",
         iqm={method: with_interval(own["IQM"]) for method, own in found.aggregates.items()},
         chance={", ".join(pair): f"{own.value:.0%} [{own.low:.0%}, {own.high:.0%}]" for pair, own in chances.items()},
-        difference=with_interval(mean_difference(sac, td3)),
-        cost={name: short(own) for name, own in cost.items()},
-        share=1_000_000 / (NINE[TIMED] * cost["sac"]),
+        difference=with_interval(mean_difference(scores["SAC"], scores["TD3"])),
+        cost={name: short(median) for name, (median, _, _) in costs.items()},
+        share=1_000_000 / (NINE[TIMED] * costs["sac"][0]),
         mean={row.name: mean_of(finals(row), bold="") for row in rows},
         worst={row.name: number(float(finals(row).min())) for row in rows},
         steps_of={row.name: f"{row.steps:,}" for row in rows},
@@ -199,10 +202,9 @@ def in_words(text: str, found: Comparison, chances: Pairs) -> str:
 def page(found: Comparison) -> str:
     """The whole page."""
     chances = pairs(found)
-    words = [in_words(text, found, chances) for text in (INTRODUCTION, ADVICE)]
     shown = [f"![{name}](images/{name}.png)\n" for name in ("learning-nine", *(f"which-{name}" for name in PICTURES))]
     report = markdown(heading(found), [in_short(found), everyone(found, chances), *tables(found)], "The figures")
-    return "\n".join([*words, *shown, report])
+    return "\n".join([in_words(found, chances), *shown, report])
 
 
 def write() -> None:

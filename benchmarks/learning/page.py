@@ -18,7 +18,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from benchmarks.learning.published import TABLE
-from benchmarks.learning.rows import AGAIN, COMMON, RESULTS, ROWS, SEARCHES, STUDIES, Row, Search
+from benchmarks.learning.rows import AGAIN, COMMON, PLANNED, RESULTS, ROWS, SEARCHES, STUDIES, Row, Search
 from relook.algorithms import algorithm
 from relook.runs.files import plain
 from relook.statistics.aggregates import Array, iqm, mean_interval
@@ -110,6 +110,7 @@ def of_others(row: Row) -> Iterator[tuple[int, float, str]]:
                 yield place, *value
 
 
+@cache
 def published_curve(algorithm: str, task: str) -> pl.DataFrame:
     """The mean of a published learning curve."""
     return pl.read_csv(TABLE).filter(pl.col("task").str.starts_with(f"{task}-"), algorithm=algorithm)
@@ -117,13 +118,12 @@ def published_curve(algorithm: str, task: str) -> pl.DataFrame:
 
 def page() -> str:
     """The whole page."""
-    planned = (*ROWS, *AGAIN.values())
-    done = sum(row.table.exists() for row in planned)
+    done = sum(row.table.exists() for row in PLANNED)
     lines = [INTRODUCTION]
-    if done < len(planned):
+    if done < len(PLANNED):
         rest = "`python -m benchmarks.learning list` names the rest."
         lines.append(
-            f"{done} of {len(planned)} planned rows, with those on further seeds, have been carried out; {rest}\n"
+            f"{done} of {len(PLANNED)} planned rows, those on further seeds too, have been carried out; {rest}\n"
         )
     for study, (title, text) in STUDIES.items():
         if rows := made(study):
@@ -332,7 +332,7 @@ def rounded(value: object, exact: object) -> bool:
 def commands() -> Iterator[str]:
     """What made each row."""
     yield COMMANDS
-    for row in (*ROWS, *AGAIN.values()):
+    for row in PLANNED:
         if row.table.exists():
             about = pl.read_parquet_metadata(row.table)
             versions = json.loads(about["versions"])

@@ -301,4 +301,5 @@ AGAIN = {
     )
 }
 """Rows whose settings changed after a first result → the same on as many seeds that took no part in that."""
-BY_NAME = {row.name: row for row in (*ROWS, *AGAIN.values())} | {search.name: search for search in SEARCHES}
+PLANNED = (*ROWS, *AGAIN.values())
+BY_NAME = {row.name: row for row in PLANNED} | {search.name: search for search in SEARCHES}
